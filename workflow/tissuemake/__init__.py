@@ -1,0 +1,3 @@
+"""tissuemake: spatial transcriptomics from vendor folder to report. Knows no Snakemake."""
+
+__version__ = "0.1.0"

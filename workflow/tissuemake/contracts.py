@@ -1,0 +1,212 @@
+"""Ground floor: the files between stages, as data. `read_*` and `write_*` check them; writes are atomic.
+
+Every file that one rule writes and another reads is described once, here. A file that breaks its contract is
+refused with the file, the field and the stage that should have written it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from tissuemake.errors import InputError
+from tissuemake.files import atomic
+
+
+@dataclass(frozen=True)
+class AnnDataContract:
+    """Fields that an ``.h5ad`` between two stages must have."""
+
+    name: str
+    written_by: str
+    obs: tuple[str, ...] = ()
+    var: tuple[str, ...] = ()
+    obsm: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    uns: tuple[str, ...] = ()
+    # Where raw integer counts stand: "X", a layer's name, or "" when the file holds none.
+    counts: str = ""
+
+
+@dataclass(frozen=True)
+class TableContract:
+    """Columns that a parquet table between two stages must have; `index` is the name of its index."""
+
+    name: str
+    written_by: str
+    index: str | None = None
+    columns: tuple[str, ...] = ()
+    numeric: bool = False
+    # Type columns of a composition sum to 1; columns with this suffix are their uncertainty.
+    composition: bool = False
+
+
+INGESTED = AnnDataContract(
+    "ingested",
+    "ingest_sample",
+    obs=("in_tissue",),
+    var=("gene_id",),
+    obsm=("spatial",),
+    uns=("spatial", "tissuemake"),
+    counts="X",
+)
+FILTERED = AnnDataContract(
+    "filtered",
+    "filter_spots",
+    obs=("in_tissue", "total_counts", "n_genes_by_counts"),
+    var=("gene_id",),
+    obsm=("spatial",),
+    layers=("counts",),
+    uns=("spatial", "tissuemake", "dropped"),
+    counts="counts",
+)
+REFERENCE = AnnDataContract(
+    "reference",
+    "prepare_reference",
+    obs=("cell_type", "donor"),
+    var=("gene_id", "median_nonzero"),
+    uns=("tissuemake",),
+    counts="X",
+)
+IMPUTED = AnnDataContract(
+    "imputed",
+    "impute_genes",
+    var=("held_out_r", "held_out_r_depth_adjusted"),
+    uns=("tissuemake",),
+)
+
+PROPORTIONS = TableContract(
+    "proportions", "deconvolve_spots", index="barcode", numeric=True, composition=True
+)
+SIGNATURES = TableContract("signatures", "prepare_reference", index="gene", numeric=True)
+MARKERS = TableContract(
+    "markers", "prepare_reference", columns=("cell_type", "gene", "log2_fold_change", "rank")
+)
+DOMAINS = TableContract("domains", "cluster_domains", index="barcode")
+MORAN = TableContract("moran", "spatial_statistics", index="gene", columns=("I", "pval_norm_fdr"))
+NEIGHBORHOOD = TableContract(
+    "neighborhood_enrichment", "spatial_statistics", columns=("domain_a", "domain_b", "zscore", "count")
+)
+LIGAND_RECEPTOR = TableContract(
+    "ligand_receptor", "spatial_statistics", columns=("ligand", "receptor", "score", "morans_i", "pvalue")
+)
+TILES = TableContract(
+    "tiles",
+    "tile_slide",
+    columns=("tile", "kind", "x", "y", "size_px", "size_um", "tissue_fraction", "jpeg"),
+)
+EVALUATION = TableContract(
+    "evaluation",
+    "evaluate_sample",
+    columns=("sample", "task", "method", "metric", "value", "seconds", "peak_memory_mb"),
+)
+SD_SUFFIX = "_sd"
+
+
+def read_anndata(path: str | Path, contract: AnnDataContract) -> ad.AnnData:
+    """Read an ``.h5ad`` and check it against `contract`."""
+    path = Path(path)
+    try:
+        adata = ad.read_h5ad(path)
+    except (OSError, KeyError) as error:
+        raise InputError(
+            "unreadable_h5ad",
+            f"{path} is not a readable h5ad file ({error}).",
+            f"Delete it and run again; {contract.written_by} writes it.",
+        ) from error
+    check_anndata(adata, contract, path)
+    return adata
+
+
+def write_anndata(adata: ad.AnnData, path: str | Path, contract: AnnDataContract) -> None:
+    """Check `adata` against `contract` and write it, whole or not at all."""
+    check_anndata(adata, contract, path)
+    with atomic(path) as partial:
+        adata.write_h5ad(partial, compression="gzip", compression_opts=1)
+
+
+def check_anndata(adata: ad.AnnData, contract: AnnDataContract, path: str | Path) -> None:
+    """Raise `InputError` ``broken_contract`` when a field is missing or counts are not counts."""
+    for part in ("obs", "var", "obsm", "layers", "uns"):
+        missing = [key for key in getattr(contract, part) if key not in getattr(adata, part)]
+        if missing:
+            raise _broken(path, contract, f"{part} lacks {', '.join(missing)}")
+    if not adata.var_names.is_unique or not adata.obs_names.is_unique:
+        raise _broken(path, contract, "obs_names or var_names are not unique")
+    if contract.counts:
+        counts = adata.X if contract.counts == "X" else adata.layers[contract.counts]
+        if not sp.issparse(counts) or counts.format != "csr":
+            raise _broken(path, contract, f"{contract.counts} is not a CSR matrix")
+        if not is_integer_counts(counts.data):
+            raise _broken(path, contract, f"{contract.counts} holds values that are not counts")
+
+
+def is_integer_counts(values: np.ndarray) -> bool:
+    """Whether all `values` are finite, non-negative and whole."""
+    values = np.asarray(values)
+    if values.size == 0 or np.issubdtype(values.dtype, np.unsignedinteger):
+        return True
+    return bool(np.isfinite(values).all() and values.min() >= 0 and (values == np.rint(values)).all())
+
+
+def read_table(path: str | Path, contract: TableContract) -> pd.DataFrame:
+    """Read a parquet table and check it against `contract`; provenance is in ``.attrs["tissuemake"]``."""
+    path = Path(path)
+    try:
+        frame = pd.read_parquet(path)
+    except OSError as error:
+        raise InputError(
+            "unreadable_table",
+            f"{path} is not a readable parquet file ({error}).",
+            f"Delete it and run again; {contract.written_by} writes it.",
+        ) from error
+    check_table(frame, contract, path)
+    return frame
+
+
+def write_table(
+    frame: pd.DataFrame, path: str | Path, contract: TableContract, provenance: dict | None = None
+) -> None:
+    """Check `frame` against `contract` and write it as parquet, whole or not at all."""
+    if contract.index is not None:
+        frame = frame.rename_axis(index=contract.index)
+    check_table(frame, contract, path)
+    frame.attrs = {"tissuemake": provenance or {}}
+    with atomic(path) as partial:
+        frame.to_parquet(partial)
+
+
+def check_table(frame: pd.DataFrame, contract: TableContract, path: str | Path) -> None:
+    """Raise `InputError` ``broken_contract`` when a column is missing or numbers are not what they claim."""
+    missing = [column for column in contract.columns if column not in frame.columns]
+    if missing:
+        raise _broken(path, contract, f"columns {', '.join(missing)} are missing")
+    if contract.index is not None and not frame.index.is_unique:
+        raise _broken(path, contract, f"index {contract.index} is not unique")
+    if contract.numeric and not all(pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes):
+        raise _broken(path, contract, "a column is not numeric")
+    if contract.composition and len(frame):
+        shares = frame[type_columns(frame)].to_numpy()
+        if not np.isfinite(shares).all() or shares.min() < 0 or np.abs(shares.sum(1) - 1).max() > 1e-4:
+            raise _broken(path, contract, "rows do not sum to 1")
+
+
+def type_columns(proportions: pd.DataFrame) -> list[str]:
+    """Names of the cell-type columns of a proportions table, without their ``_sd`` companions."""
+    names = set(proportions.columns)
+    return [
+        name
+        for name in proportions.columns
+        if not (name.endswith(SD_SUFFIX) and name.removesuffix(SD_SUFFIX) in names)
+    ]
+
+
+def _broken(path: str | Path, contract: AnnDataContract | TableContract, what: str) -> InputError:
+    return InputError(
+        "broken_contract",
+        f"{path} breaks the contract '{contract.name}': {what}.",
+        f"The stage {contract.written_by} should have written it; run that again with this version.",
+    )

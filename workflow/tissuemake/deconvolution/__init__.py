@@ -1,0 +1,1 @@
+"""Cell types per spot: one file per method, one signature for all."""

@@ -1,0 +1,1 @@
+"""Tissue domains and spatial statistics."""

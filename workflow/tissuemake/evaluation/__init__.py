@@ -1,0 +1,1 @@
+"""Scores against truth, labels and hidden genes, beside trivial baselines."""

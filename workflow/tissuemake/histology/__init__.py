@@ -1,0 +1,1 @@
+"""H&E slides: one face for every slide format, tissue masks, tiles."""

@@ -1,0 +1,1 @@
+"""Genes that were not measured, or measured thinly."""

@@ -1,0 +1,1 @@
+"""Vendor folders become one AnnData: a version-aware reader per platform."""

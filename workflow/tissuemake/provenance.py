@@ -1,0 +1,38 @@
+"""Ground floor: what made a file: versions, device, seed, seconds and peak memory."""
+
+import platform
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from tissuemake import __version__
+
+RECORDED = ("anndata", "scanpy", "squidpy", "spatialdata", "torch", "numpy", "scipy", "pandas")
+
+
+@contextmanager
+def measured(method: str, *, seed: int | None = None, device: str = "cpu", **extra: object) -> Iterator[dict]:
+    """Yield a provenance record; when the block ends it holds seconds and peak memory.
+
+    The peak is that of the whole process (``ru_maxrss``), the number a scheduler would see.
+    """
+    record: dict = {"method": method, "device": device, "versions": versions(), **extra}
+    if seed is not None:
+        record["seed"] = seed
+    started = time.perf_counter()
+    yield record
+    record["seconds"] = round(time.perf_counter() - started, 3)
+    record["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, tissuemake and the packages that shape results."""
+    found = {"tissuemake": __version__, "python": platform.python_version()}
+    for package in RECORDED:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # an extra's environment need not hold all of them
+            continue
+    return found

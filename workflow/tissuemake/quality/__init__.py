@@ -1,0 +1,1 @@
+"""What comes in is judged before work is spent on it, then filtered."""

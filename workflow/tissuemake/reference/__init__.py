@@ -1,0 +1,1 @@
+"""A single-cell atlas becomes a reference: filtered counts, signatures, markers."""

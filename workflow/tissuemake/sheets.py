@@ -1,0 +1,223 @@
+"""Ground floor: the two sheets a person fills in. A row that cannot run is set aside with its reason."""
+
+import csv
+import difflib
+import io
+import re
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import pandas as pd
+
+from tissuemake import sources
+from tissuemake.errors import InputError
+
+ASSAYS = ("visium", "visium_hd", "xenium", "st", "h5ad", "spatialdata")
+ORGANISMS = ("human", "mouse")
+BINS = ("2", "8", "16", "segmented")
+# Names become folder names, wildcards and HTML: letters, digits, dot, dash, underscore; no leading dot.
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+PATH_COLUMNS = ("path", "spots", "image", "alignment", "labels", "truth")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of ``samples.tsv``; empty cells are empty strings (``mpp``: None)."""
+
+    sample: str
+    assay: str
+    path: str
+    spots: str = ""
+    bin_um: str = ""
+    image: str = ""
+    mpp: float | None = None
+    alignment: str = ""
+    organism: str = ""
+    tissue: str = ""
+    donor: str = ""
+    reference: str = ""
+    pretrain: bool = False
+    labels: str = ""
+    truth: str = ""
+
+    def as_dict(self) -> dict:
+        """The row as plain values, fit for Snakemake params and JSON."""
+        return asdict(self)
+
+    def located(self, results: str = "results") -> "Sample":
+        """The same row with every path where it lies on this machine."""
+        paths = {column: sources.local_path(getattr(self, column), results) for column in PATH_COLUMNS}
+        return Sample(**{**self.as_dict(), **paths})
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One row of ``references.tsv``. `label_key`: columns from coarse to fine, separated by ``>``."""
+
+    reference: str
+    path: str
+    label_key: str
+    organism: str
+    labels: str = ""
+    donor_key: str = ""
+
+    def as_dict(self) -> dict:
+        """The row as plain values."""
+        return asdict(self)
+
+    def located(self, results: str = "results") -> "Reference":
+        """The same row with every path where it lies on this machine."""
+        paths = {column: sources.local_path(getattr(self, column), results) for column in ("path", "labels")}
+        return Reference(**{**self.as_dict(), **paths})
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Rows that can run by name, and those set aside: safe name → finding of ``check.json``."""
+
+    rows: dict = field(default_factory=dict)
+    rejected: dict[str, dict] = field(default_factory=dict)
+
+
+def read_samples(path: str | Path, references: set[str] = frozenset()) -> Sheet:
+    """Read ``samples.tsv``.
+
+    Raises
+    ------
+    InputError
+        ``unknown_column``, ``missing_column``, ``empty_sheet``, ``missing_sheet``: nothing can run.
+        A bad row is no error: it is in ``Sheet.rejected``.
+    """
+    table = _read_sheet(path, Sample, required=("sample", "assay", "path"))
+    counted = table["sample"].value_counts()
+    sheet = Sheet()
+    for line, row in enumerate(table.to_dict("records"), start=2):
+        try:
+            _check_name(row["sample"], "sample", path, line)
+            if counted[row["sample"]] > 1:
+                raise InputError(
+                    "duplicate_sample",
+                    f"{path} line {line}: sample '{row['sample']}' stands {counted[row['sample']]} times.",
+                    "Give every sample a name of its own.",
+                )
+            sheet.rows[row["sample"]] = _sample(row, path, line, references)
+        except InputError as error:
+            raw = row["sample"]
+            usable = re.fullmatch(NAME, raw) and counted[raw] == 1
+            sheet.rejected[raw if usable else f"line-{line}"] = {**error.finding(), "sample": raw}
+    return sheet
+
+
+def read_references(path: str | Path) -> Sheet:
+    """Read ``references.tsv``; errors as in `read_samples`, but an empty sheet is allowed."""
+    required = ("reference", "path", "label_key", "organism")
+    table = _read_sheet(path, Reference, required=required, may_be_empty=True)
+    sheet = Sheet()
+    for line, row in enumerate(table.to_dict("records"), start=2):
+        where = f"{path} line {line}: reference '{row['reference']}'"
+        _check_name(row["reference"], "reference", path, line)
+        if row["reference"] in sheet.rows:
+            raise InputError("duplicate_reference", f"{where} stands twice.", "Give each a name of its own.")
+        for column in required:
+            if not row[column]:
+                raise InputError("missing_value", f"{where} has no {column}.", f"Fill the column {column}.")
+        _check_choice(row["organism"], "organism", ORGANISMS, where)
+        sheet.rows[row["reference"]] = Reference(**row)
+    return sheet
+
+
+def _sample(row: dict, path: str | Path, line: int, references: set[str]) -> Sample:
+    where = f"{path} line {line}: sample '{row['sample']}'"
+    for column in ("assay", "path"):
+        if not row[column]:
+            raise InputError("missing_value", f"{where} has no {column}.", f"Fill the column {column}.")
+    _check_choice(row["assay"], "assay", ASSAYS, where)
+    _check_choice(row["organism"], "organism", ("", *ORGANISMS), where)
+    _check_choice(row["bin_um"], "bin_um", ("", *BINS), where)
+    _check_choice(row["pretrain"].lower(), "pretrain", ("", "yes", "no"), where)
+    _check_choice(row["reference"], "reference", ("", *sorted(references)), where)
+    row = {**row, "pretrain": row["pretrain"].lower() == "yes", "mpp": _mpp(row["mpp"], where)}
+    if row["assay"] == "visium_hd" and not row["bin_um"]:
+        row["bin_um"] = "8"
+    return Sample(**row)
+
+
+def _mpp(text: str, where: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0.01 <= value <= 100:
+        raise InputError(
+            "bad_mpp",
+            f"{where}: mpp is '{text}', not a number of µm per pixel between 0.01 and 100.",
+            "Write the size of a full-resolution pixel in µm, e.g. 0.5, or leave the cell empty.",
+        )
+    return value
+
+
+def _read_sheet(path: str | Path, row_type: type, required: tuple[str, ...], may_be_empty: bool = False):
+    path = Path(path)
+    known = [column.name for column in fields(row_type)]
+    if not path.is_file():
+        raise InputError(
+            "missing_sheet",
+            f"The sheet {path} does not exist.",
+            "Write it, or correct its path in the config.",
+        )
+    try:
+        table = pd.read_csv(
+            path, sep="\t", dtype=str, comment="#", skip_blank_lines=True, encoding="utf-8-sig"
+        )
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise InputError(
+            "empty_sheet" if isinstance(error, pd.errors.EmptyDataError) else "unreadable_sheet",
+            f"The sheet {path} cannot be read: {error}.",
+            f"Write a tab-separated table with the columns {', '.join(required)}.",
+        ) from error
+    table = table.fillna("").apply(lambda column: column.str.strip())
+    for column in table.columns:
+        if column not in known:
+            near = nearest(column, known)
+            raise InputError(
+                "unknown_column",
+                f"{path}: column '{column}' is unknown.",
+                f"Did you mean '{near}'? Known columns: {', '.join(known)}.",
+            )
+    for column in required:
+        if column not in table.columns:
+            raise InputError(
+                "missing_column",
+                f"{path}: column '{column}' is missing.",
+                "Add it; columns are separated by tabs.",
+            )
+    if table.empty and not may_be_empty:
+        raise InputError("empty_sheet", f"The sheet {path} has no rows.", "Add a row for each sample.")
+    return table.reindex(columns=known, fill_value="")
+
+
+def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """The known word most like `word`."""
+    return max(known, key=lambda other: difflib.SequenceMatcher(None, word.lower(), other.lower()).ratio())
+
+
+def _check_choice(value: str, column: str, known: tuple[str, ...], where: str) -> None:
+    if value not in known:
+        choices = [choice for choice in known if choice]
+        hint = f"Did you mean '{nearest(value, choices)}'? " if choices else ""
+        raise InputError(
+            f"unknown_{column}",
+            f"{where}: {column} '{value}' is unknown.",
+            f"{hint}Known: {', '.join(choices) or 'none'}.",
+        )
+
+
+def _check_name(name: str, column: str, path: str | Path, line: int) -> None:
+    if not re.fullmatch(NAME, name):
+        raise InputError(
+            "bad_name",
+            f"{path} line {line}: {column} '{name}' is not usable as a name.",
+            "Use 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit.",
+        )

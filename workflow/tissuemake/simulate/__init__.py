@@ -1,0 +1,1 @@
+"""A tissue with known truth, written as real vendor folders."""
