@@ -168,9 +168,10 @@ def _read_sheet(path: str | Path, row_type: type, required: tuple[str, ...], may
             "Write it, or correct its path in the config.",
         )
     try:
-        table = pd.read_csv(
-            path, sep="\t", dtype=str, comment="#", skip_blank_lines=True, encoding="utf-8-sig"
-        )
+        # Comment lines go first: pandas' own `comment` would cut `URL#sha256=…` in two.
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = "\n".join(line for line in lines if line.strip() and not line.startswith("#"))
+        table = pd.read_csv(io.StringIO(text), sep="\t", dtype=str, quoting=csv.QUOTE_NONE)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(
             "empty_sheet" if isinstance(error, pd.errors.EmptyDataError) else "unreadable_sheet",

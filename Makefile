@@ -1,0 +1,45 @@
+# make demo: a simulated tissue, vendor folder in, report out.   make test: everything CI runs.   make lint: style.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CORES ?= 2
+export OMP_NUM_THREADS ?= 1
+export UV_FIND_LINKS := $(PIP_FIND_LINKS)
+
+.PHONY: demo test lint real clean
+
+demo: $(INSTALLED)
+	@$(call run_here,$(CORES))
+	@echo; echo "Report: $(CURDIR)/results/report/index.html"
+
+test: $(INSTALLED)
+	@bash tests/install_browser.sh
+	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup --durations=15
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+# Real data sets: make real DATA=folder. The table it prints is the one in tests/real/README.md.
+real: $(INSTALLED)
+	TISSUEMAKE_DATA=$(abspath $(DATA)) $(BIN)/python tests/real/run.py --cores $(CORES)
+
+clean:
+	rm -rf results logs benchmarks .snakemake
+
+# Only one run works in this folder at a time, so a lock that a killed run left behind can be taken away.
+run_here = mkdir -p .snakemake && exec 9>.snakemake/make.lock && \
+	{ flock -n 9 || { echo "Another 'make demo' is running in this folder; wait for it to end."; exit 1; }; } && \
+	{ [ -z "$$(ls -A .snakemake/locks 2>/dev/null)" ] || $(BIN)/snakemake --unlock --quiet; } && \
+	$(BIN)/snakemake --cores $(1)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || python3 -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@# torch first and alone: the index of wheels may offer a build without CUDA, which the lock's version accepts.
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode torch==$$(sed -n 's/^torch==//p' requirements.lock) -r requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .
+	@touch $@

@@ -1,0 +1,63 @@
+rule check_reference:
+    input:
+        source=lambda wildcards: source_files(REFERENCES[wildcards.reference].path),
+        labels=lambda wildcards: source_files(REFERENCES[wildcards.reference].labels),
+    output:
+        check="results/references/{reference}/check.json",
+    log:
+        "logs/references/{reference}/check.log",
+    benchmark:
+        "benchmarks/references/{reference}/check.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(3, 1000),
+        runtime=15,
+    params:
+        row=reference_row,
+    script:
+        "../scripts/check_reference.py"
+
+
+rule check_sample:
+    input:
+        sources=sample_sources("path", "spots", "image", "alignment", "labels", "truth"),
+        reference_check=of_reference("results/references/{reference}/check.json"),
+    output:
+        check="results/samples/{sample}/check.json",
+    log:
+        "logs/samples/{sample}/check.log",
+    benchmark:
+        "benchmarks/samples/{sample}/check.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(3, 1000),
+        runtime=15,
+    params:
+        row=sample_row,
+        reference=lambda wildcards: (
+            REFERENCES[SAMPLES[wildcards.sample].reference].located().as_dict()
+            if SAMPLES[wildcards.sample].reference
+            else None
+        ),
+    script:
+        "../scripts/check_sample.py"
+
+
+# Good samples go on from here; the others wait in the cohort report with their remedy.
+checkpoint collect_checks:
+    input:
+        checks=collect("results/samples/{sample}/check.json", sample=SAMPLES),
+    output:
+        summary="results/check.json",
+    log:
+        "logs/check.log",
+    localrule: True
+    conda:
+        "../../envs/core.yaml"
+    params:
+        samples=list(SAMPLES),
+        rejected=SHEET.rejected,
+    script:
+        "../scripts/collect_checks.py"

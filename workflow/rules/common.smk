@@ -1,0 +1,88 @@
+import json
+import os
+import sys
+
+# The package is found where the workflow lies, also in a rule's own conda environment and on a cluster node.
+sys.path.insert(0, str(workflow.basedir))
+os.environ.update(PYTHONPATH=os.pathsep.join([str(workflow.basedir), os.environ.get("PYTHONPATH", "")]))
+
+from snakemake.exceptions import WorkflowError
+
+from tissuemake import sources
+from tissuemake.configuration import complete_config
+from tissuemake.errors import InputError
+from tissuemake.sheets import read_references, read_samples
+
+try:
+    config = complete_config(config)
+    REFERENCES = read_references(config["references"]).rows
+    SHEET = read_samples(config["samples"], set(REFERENCES))
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+SAMPLES = SHEET.rows
+
+
+wildcard_constraints:
+    sample=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    reference=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    method=r"[a-z0-9_]+",
+    key=r"[0-9a-f]{12}",
+    zones="layered|glandular|infiltrated",
+
+
+def sample_row(wildcards):
+    """The sample's row with every path where it lies on this machine."""
+    return SAMPLES[wildcards.sample].located().as_dict()
+
+
+def reference_row(wildcards):
+    """The reference's row with every path where it lies on this machine."""
+    return REFERENCES[wildcards.reference].located().as_dict()
+
+
+def source_files(cell):
+    """What a job that reads a sheet's cell waits for: a receipt, or the file itself where there is one."""
+    if not cell or cell.startswith("obs:"):
+        return []
+    waits = sources.receipt(cell) or sources.local_path(cell)
+    return branch(sources.receipt(cell) or exists(waits), then=waits, otherwise=[])
+
+
+def sample_sources(*columns):
+    """Input function: the sources behind these columns of the sample's row."""
+    return lambda wildcards: [
+        waits for column in columns if (waits := source_files(getattr(SAMPLES[wildcards.sample], column)))
+    ]
+
+
+def of_reference(pattern):
+    """Input function: a file of the sample's reference, or nothing for a sample without one."""
+
+    def files(wildcards):
+        name = SAMPLES[wildcards.sample].reference
+        return pattern.format(reference=name) if name else []
+
+    return files
+
+
+def passed_samples():
+    """Samples whose check did not fail; known once all checks are done."""
+    with checkpoints.collect_checks.get().output.summary.open() as handle:
+        return json.load(handle)["passed"]
+
+
+def deconvolution_methods(sample):
+    return config["deconvolution"]["methods"] if SAMPLES[sample].reference else []
+
+
+def imputation_methods(sample):
+    methods = config["imputation"]["methods"]
+    return methods if SAMPLES[sample].reference else [name for name in methods if name != "reference"]
+
+
+def megabytes(per_input_mb, floor):
+    """Resource function: memory in MB grows with the input's size and doubles with each attempt."""
+    return lambda wildcards, input, attempt: int(
+        max(floor, floor / 2 + per_input_mb * input.size_mb) * 2 ** (attempt - 1)
+    )

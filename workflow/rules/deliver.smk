@@ -1,0 +1,27 @@
+rule deliver_sample:
+    input:
+        check="results/samples/{sample}/check.json",
+        filtered="results/samples/{sample}/filtered.h5ad",
+        proportions=rules.evaluate_sample.input.proportions,
+        imputed=rules.evaluate_sample.input.imputed,
+        domains="results/samples/{sample}/domains.parquet",
+        page="results/samples/{sample}/report.html",
+    output:
+        h5ad="results/delivery/{sample}/{sample}.h5ad",
+        zarr="results/delivery/{sample}/{sample}.spatialdata.zarr.zip",
+        page="results/delivery/{sample}/report.html",
+        manifest="results/delivery/{sample}/manifest.json",
+    log:
+        "logs/delivery/{sample}.log",
+    benchmark:
+        "benchmarks/delivery/{sample}.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(10, 2000),
+        runtime=60,
+    params:
+        row=lambda wildcards: SAMPLES[wildcards.sample].as_dict(),
+        config=config,
+    script:
+        "../scripts/deliver_sample.py"

@@ -1,0 +1,42 @@
+rule cluster_domains:
+    input:
+        filtered="results/samples/{sample}/filtered.h5ad",
+    output:
+        domains="results/samples/{sample}/domains.parquet",
+    log:
+        "logs/samples/{sample}/domains.log",
+    benchmark:
+        "benchmarks/samples/{sample}/domains.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(15, 2000),
+        runtime=60,
+    params:
+        resolution=config["domains"]["resolution"],
+        seed=config["seed"],
+    script:
+        "../scripts/cluster_domains.py"
+
+
+rule spatial_statistics:
+    input:
+        filtered="results/samples/{sample}/filtered.h5ad",
+        domains="results/samples/{sample}/domains.parquet",
+    output:
+        moran="results/samples/{sample}/statistics/moran.parquet",
+        neighborhood="results/samples/{sample}/statistics/neighborhood_enrichment.parquet",
+        ligand_receptor="results/samples/{sample}/statistics/ligand_receptor.parquet",
+    log:
+        "logs/samples/{sample}/statistics.log",
+    benchmark:
+        "benchmarks/samples/{sample}/statistics.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(20, 3000),
+        runtime=60,
+    params:
+        seed=config["seed"],
+    script:
+        "../scripts/spatial_statistics.py"

@@ -1,0 +1,48 @@
+TASKS = ["deconvolution", "imputation", "domains"]
+
+
+rule evaluate_sample:
+    input:
+        filtered="results/samples/{sample}/filtered.h5ad",
+        proportions=lambda wildcards: collect(
+            "results/samples/{{sample}}/proportions/{method}.parquet",
+            method=deconvolution_methods(wildcards.sample),
+        ),
+        imputed=lambda wildcards: collect(
+            "results/samples/{{sample}}/imputed/{method}.h5ad",
+            method=imputation_methods(wildcards.sample),
+        ),
+        domains="results/samples/{sample}/domains.parquet",
+        signatures=of_reference("results/references/{reference}/signatures.parquet"),
+        known=sample_sources("labels", "truth"),
+    output:
+        evaluation="results/samples/{sample}/evaluation.parquet",
+    log:
+        "logs/samples/{sample}/evaluation.log",
+    benchmark:
+        "benchmarks/samples/{sample}/evaluation.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(8, 2000),
+        runtime=30,
+    params:
+        row=sample_row,
+    script:
+        "../scripts/evaluate_sample.py"
+
+
+rule collect_evaluation:
+    input:
+        tables=lambda wildcards: collect(
+            "results/samples/{sample}/evaluation.parquet", sample=passed_samples()
+        ),
+    output:
+        **{task: f"results/evaluation/{task}.parquet" for task in TASKS},
+    log:
+        "logs/evaluation.log",
+    localrule: True
+    conda:
+        "../../envs/core.yaml"
+    script:
+        "../scripts/collect_evaluation.py"

@@ -1,0 +1,29 @@
+REMOTE = {
+    sources.key(cell): cell
+    for rows, columns in (
+        (SAMPLES, ("path", "spots", "image", "alignment", "labels", "truth")),
+        (REFERENCES, ("path", "labels")),
+    )
+    for row in rows.values()
+    for column in columns
+    if sources.is_remote(cell := getattr(row, column))
+}
+
+
+# A failed download is written into the receipt, so that the other samples go on.
+rule fetch_source:
+    output:
+        receipt="results/downloads/{key}.json",
+    log:
+        "logs/downloads/{key}.log",
+    benchmark:
+        "benchmarks/downloads/{key}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=500,
+        runtime=240,
+    params:
+        cell=lambda wildcards: REMOTE[wildcards.key],
+    script:
+        "../scripts/fetch_source.py"

@@ -1,0 +1,24 @@
+rule filter_spots:
+    input:
+        ingested="results/samples/{sample}/ingested.h5ad",
+    output:
+        filtered="results/samples/{sample}/filtered.h5ad",
+        figure=report(
+            "results/samples/{sample}/quality.png",
+            caption="../report/quality.rst",
+            category="Quality",
+            labels={"sample": "{sample}"},
+        ),
+    log:
+        "logs/samples/{sample}/filtered.log",
+    benchmark:
+        "benchmarks/samples/{sample}/filtered.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(12, 2000),
+        runtime=60,
+    params:
+        overrides=config["filter"],
+    script:
+        "../scripts/filter_spots.py"

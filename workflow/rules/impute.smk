@@ -1,0 +1,48 @@
+rule impute_from_reference:
+    input:
+        filtered="results/samples/{sample}/filtered.h5ad",
+        reference=of_reference("results/references/{reference}/reference.h5ad"),
+        signatures=of_reference("results/references/{reference}/signatures.parquet"),
+        proportions=expand(
+            "results/samples/{{sample}}/proportions/{method}.parquet",
+            method=(config["deconvolution"]["methods"] or ["nnls"])[0],
+        ),
+    output:
+        imputed="results/samples/{sample}/imputed/reference.h5ad",
+    log:
+        "logs/samples/{sample}/imputed/reference.log",
+    benchmark:
+        "benchmarks/samples/{sample}/imputed/reference.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(20, 2000),
+        runtime=60,
+    params:
+        method="reference",
+        seed=config["seed"],
+        held_out_genes=config["imputation"]["held_out_genes"],
+    script:
+        "../scripts/impute.py"
+
+
+rule impute_from_neighbors:
+    input:
+        filtered="results/samples/{sample}/filtered.h5ad",
+    output:
+        imputed="results/samples/{sample}/imputed/neighbors.h5ad",
+    log:
+        "logs/samples/{sample}/imputed/neighbors.log",
+    benchmark:
+        "benchmarks/samples/{sample}/imputed/neighbors.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(20, 2000),
+        runtime=60,
+    params:
+        method="neighbors",
+        seed=config["seed"],
+        held_out_genes=config["imputation"]["held_out_genes"],
+    script:
+        "../scripts/impute.py"

@@ -1,0 +1,23 @@
+rule prepare_reference:
+    input:
+        check="results/references/{reference}/check.json",
+        source=lambda wildcards: source_files(REFERENCES[wildcards.reference].path),
+        labels=lambda wildcards: source_files(REFERENCES[wildcards.reference].labels),
+    output:
+        reference="results/references/{reference}/reference.h5ad",
+        signatures="results/references/{reference}/signatures.parquet",
+        markers="results/references/{reference}/markers.parquet",
+    log:
+        "logs/references/{reference}/reference.log",
+    benchmark:
+        "benchmarks/references/{reference}/reference.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(12, 2000),
+        runtime=120,
+    params:
+        row=reference_row,
+        min_cells=config["reference"]["min_cells"],
+    script:
+        "../scripts/prepare_reference.py"

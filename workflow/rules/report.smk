@@ -1,0 +1,60 @@
+rule report_sample:
+    input:
+        check="results/samples/{sample}/check.json",
+        filtered="results/samples/{sample}/filtered.h5ad",
+        proportions=rules.evaluate_sample.input.proportions,
+        imputed=rules.evaluate_sample.input.imputed,
+        domains="results/samples/{sample}/domains.parquet",
+        moran="results/samples/{sample}/statistics/moran.parquet",
+        neighborhood="results/samples/{sample}/statistics/neighborhood_enrichment.parquet",
+        ligand_receptor="results/samples/{sample}/statistics/ligand_receptor.parquet",
+        evaluation="results/samples/{sample}/evaluation.parquet",
+        figure="results/samples/{sample}/quality.png",
+        tiles="results/samples/{sample}/tiles.parquet",
+    output:
+        page=report(
+            "results/samples/{sample}/report.html",
+            caption="../report/sample.rst",
+            category="Samples",
+            labels={"sample": "{sample}"},
+        ),
+    log:
+        "logs/samples/{sample}/report.log",
+    benchmark:
+        "benchmarks/samples/{sample}/report.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(8, 2000),
+        runtime=30,
+    params:
+        row=lambda wildcards: SAMPLES[wildcards.sample].as_dict(),
+    script:
+        "../scripts/report_sample.py"
+
+
+rule report_cohort:
+    input:
+        summary="results/check.json",
+        checks=collect("results/samples/{sample}/check.json", sample=SAMPLES),
+        pages=lambda wildcards: collect("results/samples/{sample}/report.html", sample=passed_samples()),
+        filtered=lambda wildcards: collect("results/samples/{sample}/filtered.h5ad", sample=passed_samples()),
+        evaluation=collect("results/evaluation/{task}.parquet", task=TASKS),
+    output:
+        page=report(
+            "results/report/index.html",
+            caption="../report/cohort.rst",
+            category="Cohort",
+        ),
+    log:
+        "logs/report.log",
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(1, 2000),
+        runtime=30,
+    params:
+        rows={name: row.as_dict() for name, row in SAMPLES.items()},
+        rejected=SHEET.rejected,
+    script:
+        "../scripts/report_cohort.py"

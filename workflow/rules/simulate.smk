@@ -1,0 +1,17 @@
+rule simulate_tissue:
+    output:
+        truth="results/simulated/{zones}/truth.json",
+    log:
+        "logs/simulated/{zones}.log",
+    benchmark:
+        "benchmarks/simulated/{zones}.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: (1500 + 2 * config["simulation"]["spots"]) * attempt,
+        runtime=30,
+    params:
+        spots=config["simulation"]["spots"],
+        seed=config["seed"],
+    script:
+        "../scripts/simulate_tissue.py"

@@ -1,0 +1,15 @@
+"""Find tissue domains."""
+
+from pathlib import Path
+
+from tissuemake.logs import logged
+
+with logged(snakemake.log[0]):
+    from tissuemake.domains.cluster import cluster_domains
+
+    cluster_domains(
+        Path(snakemake.input.filtered),
+        Path(snakemake.output.domains),
+        resolution=snakemake.params.resolution,
+        seed=snakemake.params.seed,
+    )

@@ -1,0 +1,21 @@
+"""Assemble what a core facility hands over."""
+
+from pathlib import Path
+
+from tissuemake.logs import logged
+
+with logged(snakemake.log[0]):
+    from tissuemake.reporting.delivery import deliver_sample
+
+    deliver_sample(
+        snakemake.wildcards.sample,
+        check=Path(snakemake.input.check),
+        filtered=Path(snakemake.input.filtered),
+        proportions={Path(path).stem: Path(path) for path in snakemake.input.proportions},
+        imputed={Path(path).stem: Path(path) for path in snakemake.input.imputed},
+        domains=Path(snakemake.input.domains),
+        report=Path(snakemake.input.page),
+        row=snakemake.params.row,
+        config=snakemake.params.config,
+        output=Path(snakemake.output.manifest).parent,
+    )

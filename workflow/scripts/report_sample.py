@@ -1,0 +1,26 @@
+"""Write the page of one sample."""
+
+from pathlib import Path
+
+from tissuemake.logs import logged
+
+with logged(snakemake.log[0]):
+    from tissuemake.reporting.sample_page import report_sample
+
+    report_sample(
+        snakemake.wildcards.sample,
+        check=Path(snakemake.input.check),
+        filtered=Path(snakemake.input.filtered),
+        proportions={Path(path).stem: Path(path) for path in snakemake.input.proportions},
+        imputed={Path(path).stem: Path(path) for path in snakemake.input.imputed},
+        domains=Path(snakemake.input.domains),
+        statistics={
+            "moran": Path(snakemake.input.moran),
+            "neighborhood_enrichment": Path(snakemake.input.neighborhood),
+            "ligand_receptor": Path(snakemake.input.ligand_receptor),
+        },
+        evaluation=Path(snakemake.input.evaluation),
+        qc_figure=Path(snakemake.input.figure),
+        row=snakemake.params.row,
+        output=Path(snakemake.output.page),
+    )
