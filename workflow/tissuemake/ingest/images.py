@@ -1,0 +1,247 @@
+"""Tissue images at the size a report needs, without ever decoding more of a slide than that takes."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from tissuemake.errors import InputError
+
+HIRES_LONG_SIDE = 2000
+# A pyramid level above this many pixels is walked tile by tile instead of decoded at once.
+WHOLE_LEVEL_PIXELS = 100_000_000
+# Resolution tags outside these bounds (µm per pixel) are screen resolutions or unset, not a microscope's.
+PLAUSIBLE_MPP = (0.05, 5.0)
+_REMEDY = "Replace the file, or empty the column image of the sheet to go on without a full-resolution image."
+
+
+def load_image(path: str | Path) -> np.ndarray:
+    """Read a small image (png, jpg, tif) whole, as uint8 RGB (height, width, 3)."""
+    from PIL import Image
+
+    try:
+        with _no_size_limit(), Image.open(path) as picture:
+            return to_rgb(np.asarray(picture.convert("RGB") if picture.mode in _EIGHT_BIT else picture))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+_EIGHT_BIT = ("RGB", "RGBA", "P", "L", "LA", "CMYK", "YCbCr", "1")
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Width and height in pixels of the largest level, from the header."""
+    slide = _openslide(path)
+    if slide is not None:
+        with slide:
+            return slide.dimensions
+    tiff = _tiff(path)
+    if tiff is not None:
+        with tiff:
+            page = tiff.pages.first
+            return page.imagewidth, page.imagelength
+    from PIL import Image
+
+    try:
+        with _no_size_limit(), Image.open(path) as picture:
+            return picture.size
+    except (OSError, SyntaxError) as error:
+        raise _unreadable(path, error) from error
+
+
+def thumbnail(path: str | Path, long_side: int = HIRES_LONG_SIDE) -> np.ndarray:
+    """Return the image scaled to at most `long_side` pixels, uint8 RGB.
+
+    OpenSlide reads pyramids; tifffile walks flat TIFFs tile by tile; JPEGs are decoded at a reduced scale.
+
+    Raises
+    ------
+    InputError
+        ``unreadable_image``.
+    """
+    try:
+        for reader in (_openslide_thumbnail, _tiff_thumbnail, _pil_thumbnail):
+            picture = reader(Path(path), long_side)
+            if picture is not None:
+                return _shrink(picture, long_side)
+    except InputError:
+        raise
+    except Exception as error:  # decoders raise whatever they like on a corrupt file
+        raise _unreadable(path, error) from error
+    raise _unreadable(path, "no reader knows this format")
+
+
+def slide_mpp(path: str | Path) -> float | None:
+    """µm per pixel that a slide or OME-TIFF states about itself; None when it says nothing plausible.
+
+    A resolution in inches is a screen's or printer's default and is not believed.
+    """
+    value = None
+    slide = _openslide(path)
+    if slide is not None:
+        with slide:
+            if slide.properties.get("tiff.ResolutionUnit") != "inch" or "aperio.MPP" in slide.properties:
+                value = slide.properties.get("openslide.mpp-x")
+    if value is None:
+        value = _ome_mpp(path)
+    value = float(value) if value else 0.0
+    return value if PLAUSIBLE_MPP[0] <= value <= PLAUSIBLE_MPP[1] else None
+
+
+def complete(
+    images: dict[str, np.ndarray], factors: dict[str, float], image_path: str
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Give a ``hires`` to whoever lacks one: from the full-resolution image, else a copy of lowres.
+
+    A hires of one colour counts as missing: cropped data sets carry black dummies.
+    """
+    images = {key: image for key, image in images.items() if key != "hires" or image.min() < image.max()}
+    factors = dict(factors)
+    if "hires" not in images and image_path:
+        images["hires"] = thumbnail(image_path)
+        factors["tissue_hires_scalef"] = images["hires"].shape[1] / image_size(image_path)[0]
+    elif "hires" not in images and "lowres" in images:
+        images["hires"] = images["lowres"]
+        factors["tissue_hires_scalef"] = factors.get("tissue_lowres_scalef", 1.0)
+    order = [key for key in ("hires", "lowres") if key in images]
+    return {key: images[key] for key in order}, factors
+
+
+def to_rgb(image: np.ndarray) -> np.ndarray:
+    """Any (h, w), (h, w, c) array as uint8 RGB; deeper than 8 bit is stretched between its percentiles."""
+    image = np.asarray(image)
+    image = image[..., None] if image.ndim == 2 else image
+    if image.dtype != np.uint8:
+        low, high = np.percentile(image, (1, 99.8))
+        image = (np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
+    if image.shape[-1] < 3:
+        image = np.repeat(image[..., :1], 3, axis=-1)
+    return np.ascontiguousarray(image[..., :3])
+
+
+def _shrink(picture: np.ndarray, long_side: int) -> np.ndarray:
+    from PIL import Image
+
+    scaled = Image.fromarray(to_rgb(picture))
+    scaled.thumbnail((long_side, long_side), Image.Resampling.BOX, reducing_gap=None)
+    return np.asarray(scaled)
+
+
+def _openslide(path: str | Path):
+    import openslide
+
+    try:
+        return openslide.OpenSlide(str(path))
+    except openslide.OpenSlideError:
+        return None
+
+
+def _openslide_thumbnail(path: Path, long_side: int) -> np.ndarray | None:
+    slide = _openslide(path)
+    if slide is None:
+        return None
+    with slide:
+        level = slide.get_best_level_for_downsample(max(slide.dimensions) / long_side)
+        width, height = slide.level_dimensions[level]
+        if width * height > WHOLE_LEVEL_PIXELS:
+            return None
+        region = slide.read_region((0, 0), level, (width, height))
+    rgb = np.asarray(region)
+    # Transparent pixels lie outside what the scanner saw; glass is white.
+    return np.where(rgb[..., 3:] == 0, np.uint8(255), rgb[..., :3])
+
+
+def _tiff(path: str | Path):
+    import tifffile
+
+    try:
+        return tifffile.TiffFile(path, is_ome=False)
+    except (tifffile.TiffFileError, OSError, ValueError):
+        return None
+
+
+def _tiff_thumbnail(path: Path, long_side: int) -> np.ndarray | None:
+    tiff = _tiff(path)
+    if tiff is None:
+        return None
+    with tiff:
+        first = tiff.pages.first
+        levels = [first, *(first.pages or [])]
+        levels += [page for page in tiff.pages[1:] if getattr(page, "is_reduced", False)]
+        enough = [page for page in levels if max(page.imagewidth, page.imagelength) >= long_side]
+        page = min(enough, key=lambda page: page.imagewidth) if enough else first
+        if page.imagewidth * page.imagelength <= WHOLE_LEVEL_PIXELS:
+            return _channels_last(page.asarray(), page.axes)
+        return _walk_tiles(page, long_side)
+
+
+def _channels_last(image: np.ndarray, axes: str) -> np.ndarray:
+    return np.moveaxis(image, 0, -1) if axes == "SYX" else image
+
+
+def _walk_tiles(page, long_side: int) -> np.ndarray:
+    """Every n-th pixel of a large flat page, one tile or strip in memory at a time."""
+    step = max(1, max(page.imagewidth, page.imagelength) // (2 * long_side))
+    shape = (-(-page.imagelength // step), -(-page.imagewidth // step), page.samplesperpixel)
+    out = np.full(shape, 255, dtype=page.dtype)
+    for data, index, extent in page.segments():
+        if data is None:
+            continue
+        (_, _, top, left, _), (_, height, width, _) = index, extent
+        tile = data[0, :height, :width]
+        down, right = -top % step, -left % step
+        piece = tile[down::step, right::step]
+        row, col = (top + down) // step, (left + right) // step
+        out[row : row + piece.shape[0], col : col + piece.shape[1]] = piece
+    return out
+
+
+def _pil_thumbnail(path: Path, long_side: int) -> np.ndarray | None:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with _no_size_limit(), Image.open(path) as picture:
+            picture.draft("RGB", (long_side, long_side))  # JPEG only: decode at 1/2, 1/4 or 1/8
+            picture.load()
+            return np.asarray(picture.convert("RGB") if picture.mode in _EIGHT_BIT else picture)
+    except UnidentifiedImageError:
+        return None
+
+
+def _ome_mpp(path: str | Path) -> float | None:
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            if not tiff.is_ome:
+                return None
+            pixels = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
+    except (tifffile.TiffFileError, OSError, ValueError, KeyError):
+        return None
+    pixels = (pixels[0] if isinstance(pixels, list) else pixels)["Pixels"]
+    unit = pixels.get("PhysicalSizeXUnit", "µm")
+    per_unit = {"µm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3}.get(unit)
+    return pixels["PhysicalSizeX"] * per_unit if "PhysicalSizeX" in pixels and per_unit else None
+
+
+def _no_size_limit():
+    """Whole slides exceed PIL's guard against decompression bombs, which is meant for web servers."""
+    from contextlib import contextmanager
+
+    from PIL import Image
+
+    @contextmanager
+    def lifted():
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+    return lifted()
+
+
+def _unreadable(path: str | Path, error: object) -> InputError:
+    return InputError("unreadable_image", f"The image {path} cannot be read ({error}).", _REMEDY)
