@@ -1,0 +1,154 @@
+"""Slide readers: OpenSlide, tifffile, plain pictures and arrays, all as `Slide`."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import openslide
+import tifffile
+
+from tissuemake.histology.image import Slide, over_white
+
+# A resolution tag of 72 or 300 dpi says how to print a picture, not how large a pixel of tissue is.
+PLAUSIBLE_MPP = (0.05, 20.0)
+UM_PER = {"µm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4}
+UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}
+
+
+class OpenSlideSlide(Slide):
+    """A slide read by OpenSlide; what a scanner did not scan is white."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._slide = openslide.OpenSlide(str(path))
+        self.dimensions = self._slide.dimensions
+        self.downsamples = tuple(self._slide.level_downsamples)
+        self.mpp = _plausible(self._slide.properties.get(openslide.PROPERTY_NAME_MPP_X))
+
+    def level_dimensions(self, level: int) -> tuple[int, int]:
+        """Width and height of a level in its own pixels."""
+        return self._slide.level_dimensions[level]
+
+    def _decode(self, level: int, column: int, row: int, width: int, height: int) -> np.ndarray:
+        scale = self.downsamples[level]
+        corner = round(column * scale), round(row * scale)
+        return over_white(np.asarray(self._slide.read_region(corner, level, (width, height))))
+
+    def close(self) -> None:
+        """Release the file."""
+        self._slide.close()
+
+
+class TiffSlide(Slide):
+    """A TIFF read by tifffile: only the tiles or strips that a region touches are decoded."""
+
+    def __init__(self, path: Path) -> None:
+        import zarr
+
+        self.path = path
+        self._file = tifffile.TiffFile(path)
+        series = max(self._file.series, key=lambda one: one.size)
+        self._axes = series.axes
+        group = zarr.open(series.aszarr(), mode="r")
+        self._levels = (
+            [group] if len(series.levels) == 1 else [group[str(i)] for i in range(len(series.levels))]
+        )
+        sizes = [
+            (level.shape[self._axes.index("X")], level.shape[self._axes.index("Y")]) for level in self._levels
+        ]
+        self._sizes = sizes
+        self.dimensions = sizes[0]
+        self.downsamples = tuple((sizes[0][0] / w + sizes[0][1] / h) / 2 for w, h in sizes)
+        self.mpp = _tiff_mpp(self._file)
+        self._shift = _surplus_bits(np.asarray(self._levels[-1]))
+
+    def level_dimensions(self, level: int) -> tuple[int, int]:
+        """Width and height of a level in its own pixels."""
+        return self._sizes[level]
+
+    def _decode(self, level: int, column: int, row: int, width: int, height: int) -> np.ndarray:
+        window = {"Y": slice(row, row + height), "X": slice(column, column + width)}
+        colour = next((axis for axis in "SC" if axis in self._axes), None)
+        if colour:
+            window[colour] = slice(None)
+        pixels = np.asarray(self._levels[level][tuple(window.get(axis, 0) for axis in self._axes)])
+        kept = [axis for axis in self._axes if axis in window]
+        pixels = pixels.transpose([kept.index(axis) for axis in ("Y", "X", colour) if axis])
+        return _as_rgb(pixels, self._shift)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+
+class FlatSlide(Slide):
+    """A picture without tiles (jpg, png, …), decoded whole."""
+
+    def __init__(self, path: Path) -> None:
+        import imagecodecs
+
+        self.path = path
+        # imagecodecs and not PIL: a section at full resolution exceeds PIL's limit against image bombs.
+        pixels = imagecodecs.imread(path)
+        self._pixels = _as_rgb(pixels, _surplus_bits(pixels))
+        self.dimensions = self._pixels.shape[1], self._pixels.shape[0]
+        self.downsamples = (1.0,)
+        self.mpp = None
+
+    def _decode(self, level: int, column: int, row: int, width: int, height: int) -> np.ndarray:
+        return self._pixels[row : row + height, column : column + width]
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class ArraySlide(FlatSlide):
+    """A picture that is in memory already, such as the hires image of an h5ad."""
+
+    def __init__(self, pixels: np.ndarray, name: str, mpp: float | None = None) -> None:
+        if np.issubdtype(pixels.dtype, np.floating):
+            pixels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+        self.path = Path(name)
+        self._pixels = _as_rgb(pixels)
+        self.dimensions = self._pixels.shape[1], self._pixels.shape[0]
+        self.downsamples = (1.0,)
+        self.mpp = mpp
+
+
+def _tiff_mpp(tiff: tifffile.TiffFile) -> float | None:
+    if tiff.ome_metadata:
+        pixels = ElementTree.fromstring(tiff.ome_metadata).find(".//{*}Pixels")
+        if pixels is not None and pixels.get("PhysicalSizeX"):
+            unit = UM_PER.get(pixels.get("PhysicalSizeXUnit", "µm"), 1.0)
+            return _plausible(float(pixels.get("PhysicalSizeX")) * unit)
+    tags = tiff.pages[0].tags
+    if "XResolution" not in tags or "ResolutionUnit" not in tags:
+        return None
+    numerator, denominator = tags["XResolution"].value
+    unit = UM_PER_RESOLUTION_UNIT.get(int(tags["ResolutionUnit"].value))
+    return _plausible(unit * denominator / numerator) if unit and numerator else None
+
+
+def _plausible(mpp: float | str | None) -> float | None:
+    try:
+        value = float(mpp)
+    except (TypeError, ValueError):
+        return None
+    return value if PLAUSIBLE_MPP[0] <= value <= PLAUSIBLE_MPP[1] else None
+
+
+def _as_rgb(pixels: np.ndarray, shift: int = 0) -> np.ndarray:
+    """Grey, grey + alpha, RGB or RGBA as uint8 RGB; `shift` bits are dropped first."""
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"pixels are {pixels.dtype}, not 8- or 16-bit")
+    pixels = (pixels >> shift).astype(np.uint8, copy=False)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.shape[2] in (1, 2):
+        pixels = np.concatenate([np.repeat(pixels[..., :1], 3, axis=2), pixels[..., 1:]], axis=2)
+    return over_white(pixels) if pixels.shape[2] == 4 else np.ascontiguousarray(pixels[..., :3])
+
+
+def _surplus_bits(pixels: np.ndarray) -> int:
+    """16-bit files often hold 8-bit values; only the pixels tell which."""
+    return 8 if pixels.dtype == np.uint16 and pixels.max(initial=0) > 255 else 0

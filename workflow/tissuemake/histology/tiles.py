@@ -1,0 +1,222 @@
+"""H&E tiles of a fixed physical size: around every spot, and on a grid over the tissue."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from tissuemake.contracts import TILES, check_table
+from tissuemake.errors import InputError
+from tissuemake.files import atomic
+from tissuemake.histology.image import Slide
+from tissuemake.histology.readers import ArraySlide
+from tissuemake.histology.slide import open_slide
+from tissuemake.histology.tissue import covered_fraction, parts_under, tissue_mask
+from tissuemake.provenance import measured
+
+SCHEMA = pa.schema(
+    {
+        "tile": pa.string(),
+        "kind": pa.string(),
+        "x": pa.float64(),
+        "y": pa.float64(),
+        "size_px": pa.int32(),
+        "size_um": pa.float64(),
+        "tissue_fraction": pa.float32(),
+        "mpp": pa.float64(),
+        "jpeg": pa.binary(),
+    }
+)
+THUMBNAIL = 2000
+# A grid cell with less tissue than this is glass.
+LEAST_TISSUE = 0.25
+# Cells and bins lie closer than a tile is wide: their tiles would be the same picture many times over.
+MOST_SPOT_TILES = 20_000
+FEWEST_SOURCE_PX = 16
+ROWS_IN_MEMORY = 256
+JPEG = {"format": "JPEG", "quality": 90, "subsampling": 0}
+
+
+@dataclass(frozen=True)
+class TissueImage:
+    """A slide and how it lies under the spots: `scale` slide pixels per full-resolution pixel."""
+
+    slide: Slide
+    scale: float
+    microns_per_pixel: float
+
+    @property
+    def mpp(self) -> float:
+        """µm per pixel of the slide."""
+        return self.microns_per_pixel / self.scale
+
+
+def tile_slide(
+    ingested: Path,
+    output: Path,
+    *,
+    tile_um: float = 112.0,
+    tile_px: int = 224,
+    grid: bool = True,
+    image: str = "",
+) -> None:
+    """Cut a sample's H&E image into tiles and write them as parquet, 256 rows in memory at a time.
+
+    Spot tiles (``kind`` "spot", ``tile`` the barcode) are centred on each spot in tissue. Bins, cells and
+    more than 20,000 spots get none, because theirs overlap many times: they belong to the grid tile that they
+    lie in. Grid tiles ("grid", ``gROW_COL``) abut: ROW is ``floor(y * microns_per_pixel / tile_um)``, COL the
+    same of x; they are written where at least a quarter is tissue, of a part on which observations lie.
+    Column ``mpp`` is µm per pixel of the image they were cut from, whatever ``size_um / size_px`` is.
+
+    Parameters
+    ----------
+    ingested
+        ``ingested.h5ad``. Its full-resolution image is used if it exists, else its hires image; a sample
+        without an image gives a table without rows.
+    tile_um, tile_px
+        Edge of a tile on the tissue (µm) and in the output (pixels).
+    image
+        A full-resolution image to use instead of the recorded one.
+
+    Raises
+    ------
+    InputError
+        ``unreadable_slide`` when the image is damaged.
+    """
+    with measured("tile_slide", tile_um=tile_um, tile_px=tile_px) as provenance:
+        sample = _read_sample(ingested)
+        tissue_image = find_image(sample, image)
+        plan = plan_tiles(sample, tissue_image, tile_um, grid) if tissue_image else _empty_plan()
+        provenance.update(_describe(tissue_image, tile_um))
+        with atomic(output) as partial, pq.ParquetWriter(partial, SCHEMA, store_schema=False) as writer:
+            for batch in _cut(tissue_image, plan, tile_um, tile_px):
+                writer.write_batch(batch)
+            _record(writer, provenance)
+    if tissue_image:
+        tissue_image.slide.close()
+    check_table(pd.DataFrame(columns=pq.read_schema(output).names), TILES, output)
+
+
+def find_image(sample: ad.AnnData, image: str = "") -> TissueImage | None:
+    """Return the best image of a sample: the given one, the recorded full-resolution one, or hires."""
+    name = str(sample.uns["tissuemake"]["sample"])
+    spatial = sample.uns["spatial"][name]
+    scalefactors = spatial["scalefactors"]
+    microns_per_pixel = float(scalefactors["microns_per_pixel"])
+    recorded = str(spatial.get("metadata", {}).get("source_image_path", ""))
+    if image or (recorded and Path(recorded).is_file()):
+        return TissueImage(open_slide(image or recorded), 1.0, microns_per_pixel)
+    for key in ("hires", "lowres"):
+        picture = spatial.get("images", {}).get(key)
+        if picture is not None and np.ptp(picture) > 0:  # some vendors' files hold an all-black dummy
+            scale = float(scalefactors[f"tissue_{key}_scalef"])
+            return TissueImage(ArraySlide(picture, f"{name} {key}"), scale, microns_per_pixel)
+    return None
+
+
+def plan_tiles(sample: ad.AnnData, image: TissueImage, tile_um: float, grid: bool) -> pd.DataFrame:
+    """Return tile, kind, x, y (full-resolution pixels) and tissue_fraction of the tiles to cut."""
+    inside = sample.obs["in_tissue"].to_numpy(bool)
+    centres = np.asarray(sample.obsm["spatial"], float)[inside]
+    thumbnail, downsample = image.slide.thumbnail(THUMBNAIL)
+    to_mask = image.scale / downsample
+    columns, rows = np.floor(centres * to_mask).astype(int).T
+    mask = parts_under(tissue_mask(thumbnail), columns, rows)
+    edge = tile_um / image.microns_per_pixel
+    frames = [_empty_plan()]
+    if sample.uns["tissuemake"].get("observation") == "spot" and len(centres) <= MOST_SPOT_TILES:
+        spots = pd.DataFrame(centres, columns=["x", "y"])
+        frames.append(spots.assign(tile=sample.obs_names[inside].astype(str), kind="spot"))
+    if grid:
+        frames.append(_grid(mask.shape[1] / to_mask, mask.shape[0] / to_mask, edge))
+    plan = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
+    boxes = np.column_stack([plan[axis] + half for half in (-edge / 2, edge / 2) for axis in ("x", "y")])
+    plan["tissue_fraction"] = covered_fraction(mask, boxes.astype(float) * to_mask)
+    return plan[(plan["kind"] == "spot") | (plan["tissue_fraction"] >= LEAST_TISSUE)]
+
+
+def _grid(width: float, height: float, edge: float) -> pd.DataFrame:
+    rows, columns = np.indices((ceil(height / edge), ceil(width / edge))).reshape(2, -1)
+    names = [f"g{row}_{column}" for row, column in zip(rows, columns, strict=True)]
+    return pd.DataFrame(
+        {"tile": names, "kind": "grid", "x": (columns + 0.5) * edge, "y": (rows + 0.5) * edge}
+    )
+
+
+def _empty_plan() -> pd.DataFrame:
+    return pd.DataFrame({"tile": [], "kind": [], "x": [], "y": [], "tissue_fraction": []})
+
+
+def _cut(
+    image: TissueImage | None, plan: pd.DataFrame, tile_um: float, tile_px: int
+) -> Iterator[pa.RecordBatch]:
+    for start in range(0, len(plan), ROWS_IN_MEMORY):
+        part = plan.iloc[start : start + ROWS_IN_MEMORY]
+        jpegs = [
+            _jpeg(read_tile(image, x, y, tile_um, tile_px)) for x, y in zip(part["x"], part["y"], strict=True)
+        ]
+        columns = part.assign(size_px=tile_px, size_um=tile_um, mpp=image.mpp, jpeg=jpegs)
+        yield pa.RecordBatch.from_pandas(
+            columns, schema=SCHEMA, preserve_index=False
+        ).replace_schema_metadata()
+
+
+def read_tile(image: TissueImage, x: float, y: float, tile_um: float, tile_px: int) -> np.ndarray:
+    """Return the square of `tile_um` µm around (x, y) as uint8 (tile_px, tile_px, 3).
+
+    The centre is rounded to a whole pixel of the image, so that tiles at native size are plain crops.
+    """
+    downsample = tile_um / tile_px / image.mpp
+    half = tile_px * downsample / 2
+    return image.slide.read(
+        round(x * image.scale - half), round(y * image.scale - half), tile_px, tile_px, downsample
+    )
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, **JPEG)
+    return buffer.getvalue()
+
+
+def _describe(image: TissueImage | None, tile_um: float) -> dict:
+    if image is None:
+        return {"image": "", "note": "no image: no tiles"}
+    source_px = tile_um / image.mpp
+    note = ""
+    if source_px < FEWEST_SOURCE_PX:
+        note = f"a tile is only {source_px:.1f} pixels of the image wide; give the full-resolution image"
+    return {"image": image.slide.path.name, "mpp": image.mpp, "source_px": source_px, "note": note}
+
+
+def _record(writer: pq.ParquetWriter, provenance: dict) -> None:
+    """Store provenance where pandas looks for ``DataFrame.attrs``: known at the end, so not in the schema."""
+    attributes = {"index_columns": [], "columns": [], "attributes": {"tissuemake": provenance}}
+    writer.add_key_value_metadata({"pandas": json.dumps(attributes)})
+
+
+def _read_sample(path: Path) -> ad.AnnData:
+    """Read all but the counts, which may be the largest part by far."""
+    try:
+        with h5py.File(path) as file:
+            return ad.AnnData(
+                obs=ad.io.read_elem(file["obs"]),
+                obsm={"spatial": ad.io.read_elem(file["obsm/spatial"])},
+                uns=ad.io.read_elem(file["uns"]),
+            )
+    except (OSError, KeyError) as error:
+        raise InputError(
+            "unreadable_h5ad",
+            f"{path} is not a readable h5ad file ({error}).",
+            "Delete it and run again; ingest_sample writes it.",
+        ) from error
