@@ -38,6 +38,8 @@ def test_urls_keep_their_pinned_hash(tmp_path):
         ("a\tvisium\tp\tatlsa\t", "unknown_reference", "'atlas'"),
         ("a\tvisium\tp\t\t-3", "bad_mpp", "'-3'"),
         ("a\tvisium\tp\t\thalf", "bad_mpp", "'half'"),
+        ("a\tvisium\tsimulated://layerd/visium\t\t", "unknown_simulation", "simulated://layered"),
+        ("a\tvisium\thttps://example.org/x.h5#sha256=12\t\t", "bad_hash", "64 hex"),
     ],
 )
 def test_bad_row_is_set_aside_and_the_others_stay(tmp_path, row, code, said):

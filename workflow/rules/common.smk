@@ -28,7 +28,7 @@ wildcard_constraints:
     reference=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     method=r"[a-z0-9_]+",
     key=r"[0-9a-f]{12}",
-    zones="layered|glandular|infiltrated",
+    zones="|".join(sources.SIMULATED_TISSUES),
 
 
 def sample_row(wildcards):

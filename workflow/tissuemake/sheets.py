@@ -136,10 +136,30 @@ def _sample(row: dict, path: str | Path, line: int, references: set[str]) -> Sam
     _check_choice(row["bin_um"], "bin_um", ("", *BINS), where)
     _check_choice(row["pretrain"].lower(), "pretrain", ("", "yes", "no"), where)
     _check_choice(row["reference"], "reference", ("", *sorted(references)), where)
+    for column in PATH_COLUMNS:
+        _check_source(row[column], column, where)
     row = {**row, "pretrain": row["pretrain"].lower() == "yes", "mpp": _mpp(row["mpp"], where)}
     if row["assay"] == "visium_hd" and not row["bin_um"]:
         row["bin_um"] = "8"
     return Sample(**row)
+
+
+def _check_source(cell: str, column: str, where: str) -> None:
+    tissues = sources.SIMULATED_TISSUES
+    if sources.is_simulated(cell) and sources.simulated_name(cell) not in tissues:
+        raise InputError(
+            "unknown_simulation",
+            f"{where}: {column} '{cell}' names no simulated tissue.",
+            f"Known: {', '.join(sources.SIMULATED + name for name in tissues)}.",
+        )
+    for url in cell.split() if sources.is_remote(cell) else []:
+        pinned = url.partition("#")[2]
+        if pinned and not re.fullmatch(r"sha256=[0-9a-fA-F]{64}", pinned):
+            raise InputError(
+                "bad_hash",
+                f"{where}: {column} '{url}' is not pinned by a SHA-256.",
+                "Write #sha256= and 64 hexadecimal digits behind the URL, or leave it out.",
+            )
 
 
 def _mpp(text: str, where: str) -> float | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 SIMULATED = "simulated://"
+SIMULATED_TISSUES = ("layered", "glandular", "infiltrated")
 _URL = re.compile(r"^https?://\S+$")
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
@@ -53,7 +54,7 @@ def receipt(cell: str, results: str = "results") -> str:
     if is_remote(cell):
         return f"{results}/downloads/{key(cell)}.json"
     if is_simulated(cell):
-        return f"{results}/simulated/{_simulated_name(cell)}/truth.json"
+        return f"{results}/simulated/{simulated_name(cell)}/truth.json"
     return ""
 
 
@@ -69,5 +70,6 @@ def local_path(cell: str, results: str = "results") -> str:
     return str(Path(os.path.expandvars(cell))) if cell else ""
 
 
-def _simulated_name(cell: str) -> str:
+def simulated_name(cell: str) -> str:
+    """The tissue that ``simulated://NAME/part`` names."""
     return cell.removeprefix(SIMULATED).split("/", 1)[0]

@@ -1,0 +1,165 @@
+"""The picture of the floors holds: imports only go down, and what ships says what the lock says."""
+
+import ast
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tissuemake import sheets
+from tissuemake.configuration import complete_config, read_schema
+from tissuemake.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "workflow" / "tissuemake"
+STAGES = {"ingest", "quality", "histology", "reference", "domains", "evaluation", "reporting", "pathways"}
+FLOORS = {
+    "simulate": 1,
+    **dict.fromkeys(STAGES, 1),
+    "deconvolution": 2,
+    "imputation": 2,
+    "models": 2,
+    "cli": 3,
+}
+# The check asks the readers what they see, so that all knowledge of a vendor's versions stands in one place.
+ALLOWED = {("quality", "ingest")}
+
+
+def room(path: Path) -> str:
+    """First part of a module's path below the package."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms of the package that a module imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("tissuemake.")}
+
+
+def python_files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def test_imports_only_go_down():
+    wrong = []
+    for path in python_files():
+        own = room(path)
+        for other in imported_rooms(path) - {own, "__version__"}:
+            ground = FLOORS.get(other, 0) == 0
+            lower = FLOORS.get(other, 0) < FLOORS.get(own, 0)
+            if not ground and not lower and (own, other) not in ALLOWED:
+                wrong.append(f"{path.relative_to(ROOT)} imports {other}")
+    assert not wrong
+
+
+def test_package_knows_no_snakemake():
+    assert not [
+        path for path in python_files() if re.search(r"\bimport snakemake|snakemake\.", path.read_text())
+    ]
+
+
+def test_modules_say_what_they_are_for_and_stay_short():
+    for path in python_files():
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+        assert len(path.read_text().splitlines()) <= 350, f"{path} is too long"
+
+
+@pytest.mark.parametrize("name", ["config", "samples", "references"])
+def test_every_key_has_description_and_default(name):
+    def walk(schema, prefix):
+        for key, part in schema.get("properties", {}).items():
+            assert part.get("description"), f"{prefix}{key} has no description"
+            assert "default" in part, f"{prefix}{key} has no default"
+            assert part.get("type") != "object" or part.get("additionalProperties") is False
+            walk(part, f"{prefix}{key}.")
+
+    schema = read_schema(name)
+    assert schema["additionalProperties"] is False
+    walk(schema, "")
+
+
+@pytest.mark.parametrize(("name", "row"), [("samples", sheets.Sample), ("references", sheets.Reference)])
+def test_sheet_schema_is_the_row_type(name, row):
+    schema = read_schema(name)
+    assert list(schema["properties"]) == [column.name for column in fields(row)]
+    if name == "samples":
+        assert tuple(schema["properties"]["assay"]["enum"]) == sheets.ASSAYS
+        assert tuple(schema["properties"]["bin_um"]["enum"]) == ("", *sheets.BINS)
+
+
+def test_config_readme_documents_every_key():
+    text = (ROOT / "config" / "README.md").read_text()
+    for name in ("samples", "references"):
+        for key in read_schema(name)["properties"]:
+            assert f"`{key}`" in text, key
+    for key, part in read_schema("config")["properties"].items():
+        for inner in part.get("properties", {"": None}):
+            assert f"`{key}.{inner}`".replace(".`", "`") in text, (key, inner)
+
+
+@pytest.mark.parametrize(
+    ("config", "code", "said"),
+    [
+        ({"sample": "x"}, "unknown_key", "'samples'"),
+        ({"deconvolution": {"method": ["nnls"]}}, "unknown_key", "'deconvolution.methods'"),
+        ({"deconvolution": {"methods": ["nlns"]}}, "bad_value", "nnls_rescaled"),
+        ({"seed": "one"}, "bad_value", "seed"),
+        ({"filter": {"max_pct_mt": 120}}, "bad_value", "filter.max_pct_mt"),
+    ],
+)
+def test_wrong_config_is_refused_by_name(config, code, said):
+    with pytest.raises(InputError) as caught:
+        complete_config(config)
+    assert caught.value.code == code
+    assert said in str(caught.value)
+
+
+def test_defaults_are_filled_in_at_every_depth():
+    config = complete_config({"tiles": {"size_px": 64}})
+    assert config["tiles"] == {"size_px": 64, "size_um": 112, "grid": True}
+    assert config["samples"] == "config/samples.tsv"
+
+
+def locked() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    return dict(line.split("==") for line in lines if "==" in line)
+
+
+def test_lock_holds_names_and_versions_only():
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        assert re.fullmatch(r"[a-z0-9._-]+==[A-Za-z0-9.!+_-]+", line), line
+        assert "+" not in line, line
+
+
+PEERS = {"tangram.yaml", "cell2location.yaml"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.name)
+def test_environments_are_the_lock(path):
+    environment = yaml.safe_load(path.read_text())
+    packages = next(part["pip"] for part in environment["dependencies"] if isinstance(part, dict))
+    lock = locked()
+    for package in packages:
+        name, version = re.fullmatch(r"([a-z0-9-]+) ?==([0-9a-z.]+)", package).groups()
+        if path.name in PEERS and name not in lock:
+            continue
+        assert path.name in PEERS or lock[name] == version, f"{package} is {lock.get(name)} in the lock"
+
+
+def test_rules_name_an_environment_that_exists():
+    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for name in re.findall(r'"\.\./\.\./(envs/[\w.]+)"', path.read_text()):
+            assert (ROOT / name).is_file(), f"{path.name} names {name}"
+
+
+def test_catalog_file_says_report():
+    catalog = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())
+    assert catalog["usage"]["report"] is True
+    assert (ROOT / "workflow" / "Snakefile").is_file() and (ROOT / "config" / "README.md").is_file()

@@ -1,0 +1,276 @@
+"""The workflow's steps for a person without Snakemake: `tissuemake STEP --help` shows an example of each."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tissuemake.errors import InputError
+from tissuemake.sheets import Reference, Sample
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Where to write.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+
+def main() -> None:
+    """Run the command line; an error that a person can mend ends with one message and status 1."""
+    try:
+        app()
+    except InputError as error:
+        sys.exit(f"error: {error.message}\nremedy: {error.remedy}")
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="New folder for the simulated tissue.")],
+    spots: Annotated[int, typer.Option(help="Visium spots under the tissue.")] = 300,
+    zones: Annotated[str, typer.Option(help="layered, glandular or infiltrated.")] = "layered",
+    seed: Seed = 0,
+) -> None:
+    """Write a tissue with known truth as vendor folders.
+
+    Example: tissuemake simulate tissue --spots 300
+    """
+    from tissuemake.simulate.vendor_folders import simulate_tissue
+
+    simulate_tissue(folder, seed=seed, spots=spots, zones=zones)
+    typer.echo(f"{folder}: visium, visium_hd, xenium, atlas.h5ad, truth")
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Vendor folder or file.")],
+    assay: Annotated[str, typer.Option(help="Assay; guessed from the names when not given.")] = "",
+    image: Annotated[str, typer.Option(help="Full-resolution H&E image.")] = "",
+    mpp: Annotated[float | None, typer.Option(help="µm per pixel of the image.")] = None,
+    alignment: Annotated[str, typer.Option(help="Xenium: csv with the alignment matrix.")] = "",
+    spots: Annotated[str, typer.Option(help="ST: spot file.")] = "",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write check.json.")] = None,
+) -> None:
+    """Judge a vendor folder before work is spent on it; status 1 when it cannot be used.
+
+    Example: tissuemake check outs/
+    """
+    import tempfile
+
+    from tissuemake.files import read_json
+    from tissuemake.quality.check import check_sample
+
+    row = _row(folder, assay, image=image, mpp=mpp, alignment=alignment, spots=spots)
+    with tempfile.TemporaryDirectory() as scratch:
+        target = output or Path(scratch) / "check.json"
+        check_sample(row, target)
+        verdict = read_json(target)
+    typer.echo(f"{verdict['status'].upper()} {folder} ({row.assay})")
+    for finding in verdict["findings"]:
+        typer.echo(f"  {finding['level']:<5}{finding['code']}: {finding['message']}")
+        if finding["remedy"]:
+            typer.echo(f"       remedy: {finding['remedy']}")
+    raise typer.Exit(verdict["status"] == "fail")
+
+
+@app.command()
+def fetch(
+    source: Annotated[str, typer.Argument(help="URL, or several separated by blanks; #sha256=… pins one.")],
+    receipt: Annotated[Path, typer.Argument(help="Receipt to write; files land beside it.")],
+) -> None:
+    """Fetch what a sheet names by URL: retried, resumed, checked.
+
+    Example: tissuemake fetch https://example.org/atlas.h5ad downloads/atlas.json
+    """
+    from tissuemake.fetch import fetch_source
+    from tissuemake.files import read_json
+
+    fetch_source(source, receipt)
+    content = read_json(receipt)
+    if content["status"] != "ok":
+        raise InputError("download_failed", content["message"], content["remedy"])
+
+
+@app.command()
+def ingest(
+    folder: Annotated[Path, typer.Argument(help="Vendor folder or file.")],
+    output: Output,
+    sample: Annotated[str, typer.Option(help="Name of the sample.")] = "sample",
+    assay: Annotated[str, typer.Option(help="Assay; guessed from the names when not given.")] = "",
+    image: Annotated[str, typer.Option(help="Full-resolution H&E image.")] = "",
+    mpp: Annotated[float | None, typer.Option(help="µm per pixel of the image.")] = None,
+    alignment: Annotated[str, typer.Option(help="Xenium: csv with the alignment matrix.")] = "",
+    spots: Annotated[str, typer.Option(help="ST: spot file.")] = "",
+    bin_um: Annotated[str, typer.Option(help="Visium HD: 2, 8, 16 or segmented.")] = "8",
+) -> None:
+    """Read a vendor folder into one AnnData with image, pixels and µm.
+
+    Example: tissuemake ingest outs/ -o ingested.h5ad
+    """
+    from tissuemake.ingest import ingest_sample
+
+    extra = {"image": image, "mpp": mpp, "alignment": alignment, "spots": spots, "bin_um": bin_um}
+    ingest_sample(_row(folder, assay, sample=sample, **extra), output)
+
+
+@app.command("filter")
+def filter_(
+    ingested: Annotated[Path, typer.Argument(help="h5ad written by `ingest`.")],
+    output: Output,
+    figure: Annotated[Path | None, typer.Option(help="Also draw the quality over the tissue (png).")] = None,
+    min_counts: Annotated[float | None, typer.Option(help="Fewest counts; robust when not given.")] = None,
+    min_genes: Annotated[float | None, typer.Option(help="Fewest genes; robust when not given.")] = None,
+    max_pct_mt: Annotated[float | None, typer.Option(help="Largest mitochondrial share, percent.")] = None,
+) -> None:
+    """Drop spots that cannot be trusted, each with its reason, and normalise.
+
+    Example: tissuemake filter ingested.h5ad -o filtered.h5ad --figure quality.png
+    """
+    from tissuemake.quality.filter import filter_spots
+
+    given = {"min_counts": min_counts, "min_genes": min_genes, "max_pct_mt": max_pct_mt}
+    filter_spots(ingested, output, figure, overrides=given)
+
+
+@app.command()
+def reference(
+    atlas: Annotated[Path, typer.Argument(help="h5ad with raw counts, or 10x h5/mtx.")],
+    label_key: Annotated[str, typer.Option(help="Column of cell types, or coarse>fine.")],
+    organism: Annotated[str, typer.Option(help="human or mouse.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the prepared reference.")],
+    labels: Annotated[str, typer.Option(help="Table with the labels, for 10x h5/mtx.")] = "",
+    donor_key: Annotated[str, typer.Option(help="Column of donors.")] = "",
+    min_cells: Annotated[int, typer.Option(help="Types with fewer cells are left out.")] = 10,
+) -> None:
+    """Prepare a single-cell atlas: counts, signatures, markers.
+
+    Example: tissuemake reference atlas.h5ad --label-key cell_type --organism human -o atlas/
+    """
+    from tissuemake.reference.atlas import prepare_reference
+
+    row = Reference("reference", str(atlas), label_key, organism, labels, donor_key)
+    prepare_reference(
+        row,
+        output / "reference.h5ad",
+        output / "signatures.parquet",
+        output / "markers.parquet",
+        min_cells=min_cells,
+    )
+
+
+@app.command()
+def deconvolve(
+    filtered: Annotated[Path, typer.Argument(help="h5ad written by `filter`.")],
+    reference: Annotated[Path, typer.Option(help="Folder written by `reference`.")],
+    output: Output,
+    method: Annotated[str, typer.Option(help="nnls, nnls_rescaled, tangram, cell2location.")] = "nnls",
+    seed: Seed = 0,
+) -> None:
+    """Estimate cell types per spot.
+
+    Example: tissuemake deconvolve filtered.h5ad --reference atlas/ -o nnls.parquet
+    """
+    from tissuemake import deconvolution
+
+    files = [reference / name for name in ("reference.h5ad", "signatures.parquet", "markers.parquet")]
+    deconvolution.deconvolve(method, filtered, *files, output, seed=seed)
+
+
+@app.command()
+def impute(
+    filtered: Annotated[Path, typer.Argument(help="h5ad written by `filter`.")],
+    output: Output,
+    method: Annotated[str, typer.Option(help="reference or neighbors.")] = "neighbors",
+    reference: Annotated[Path | None, typer.Option(help="Folder written by `reference`.")] = None,
+    proportions: Annotated[Path | None, typer.Option(help="Table written by `deconvolve`.")] = None,
+    held_out_genes: Annotated[int, typer.Option(help="Genes hidden to score the prediction.")] = 200,
+    seed: Seed = 0,
+) -> None:
+    """Predict genes, scored on hidden ones.
+
+    Example: tissuemake impute filtered.h5ad -o neighbors.h5ad
+    """
+    from tissuemake import imputation
+
+    imputation.impute(
+        method,
+        filtered,
+        reference / "reference.h5ad" if reference else None,
+        reference / "signatures.parquet" if reference else None,
+        proportions,
+        output,
+        seed=seed,
+        held_out_genes=held_out_genes,
+    )
+
+
+@app.command()
+def domains(
+    filtered: Annotated[Path, typer.Argument(help="h5ad written by `filter`.")],
+    output: Output,
+    resolution: Annotated[float | None, typer.Option(help="Leiden resolution.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Find tissue domains.
+
+    Example: tissuemake domains filtered.h5ad -o domains.parquet
+    """
+    from tissuemake.domains.cluster import cluster_domains
+
+    cluster_domains(filtered, output, resolution=resolution, seed=seed)
+
+
+@app.command()
+def tiles(
+    ingested: Annotated[Path, typer.Argument(help="h5ad written by `ingest`.")],
+    output: Output,
+    size_um: Annotated[float, typer.Option(help="Edge of a tile in µm.")] = 112.0,
+    size_px: Annotated[int, typer.Option(help="Edge of a tile in pixels.")] = 224,
+) -> None:
+    """Cut H&E tiles of a fixed physical size.
+
+    Example: tissuemake tiles ingested.h5ad -o tiles.parquet
+    """
+    from tissuemake.histology.tiles import tile_slide
+
+    tile_slide(ingested, output, tile_um=size_um, tile_px=size_px)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="results/samples/NAME of a run.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Page to write.")] = None,
+) -> None:
+    """Write a sample's page again from the files of its folder.
+
+    Example: tissuemake report results/samples/demo-visium
+    """
+    from tissuemake.reporting.sample_page import report_sample
+
+    statistics = ("moran", "neighborhood_enrichment", "ligand_receptor")
+    report_sample(
+        folder.name,
+        check=folder / "check.json",
+        filtered=folder / "filtered.h5ad",
+        proportions={path.stem: path for path in sorted(folder.glob("proportions/*.parquet"))},
+        imputed={path.stem: path for path in sorted(folder.glob("imputed/*.h5ad"))},
+        domains=folder / "domains.parquet",
+        statistics={name: folder / "statistics" / f"{name}.parquet" for name in statistics},
+        evaluation=folder / "evaluation.parquet",
+        qc_figure=folder / "quality.png",
+        row={"sample": folder.name},
+        output=output or folder / "report.html",
+    )
+
+
+def _row(folder: Path, assay: str, sample: str = "sample", **columns: object) -> Sample:
+    from tissuemake.ingest.guess import guess_assay
+
+    if not folder.exists():
+        raise InputError("missing_path", f"{folder} does not exist.", "Correct the path.")
+    return Sample(sample, assay or guess_assay(folder), str(folder), **columns)
+
+
+if __name__ == "__main__":
+    main()
