@@ -1,0 +1,79 @@
+"""A real headless Chromium for page tests; absent, the tests are skipped and say so."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+DESKTOP, PHONE = (1280, 900), (375, 812)
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator:
+    """Yield a selenium driver whose console and network are logged; skip when there is no browser."""
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("chromium and chromedriver are not installed: apt-get install chromium chromium-driver")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-dev-shm-usage"
+    for flag in [*flags.split(), f"--user-data-dir={profile}", "--window-size=1280,900"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    made = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    try:
+        yield made
+    finally:
+        made.quit()
+
+
+def open_page(driver, page: Path, size: tuple[int, int] = DESKTOP) -> None:
+    """Open a page at a screen size, and wait until it says that it is ready."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    resize(driver, size)
+    for kind in ("browser", "performance"):
+        driver.get_log(kind)
+    driver.get(Path(page).resolve().as_uri())
+    ready = "return document.documentElement.dataset.ready"
+    state = WebDriverWait(driver, 30).until(lambda found: found.execute_script(ready))
+    assert state == "yes"
+
+
+def resize(driver, size: tuple[int, int]) -> None:
+    """Give the page the screen of a desktop or a phone."""
+    width, height = size
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def console_errors(driver) -> list[str]:
+    """What the console holds of warnings and errors, violations of the content policy among them."""
+    return [
+        entry["message"] for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")
+    ]
+
+
+def requested(driver) -> set[str]:
+    """Schemes of everything the page asked for."""
+    events = (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
+    sent = [event for event in events if event["method"] == "Network.requestWillBeSent"]
+    return {event["params"]["request"]["url"].split(":")[0] for event in sent}
+
+
+def overflow(driver) -> int:
+    """Pixels by which the page is wider than the screen."""
+    return driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+
+
+def whole_page(driver, output: Path) -> None:
+    """Save a picture of the whole page."""
+    import base64
+
+    shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "format": "png"})
+    Path(output).write_bytes(base64.b64decode(shot["data"]))

@@ -1,0 +1,234 @@
+"use strict";
+// Draws the tissue and moves about in it: drag, wheel, pinch, keys and buttons.
+
+const MIN_DOT = 1.1;
+
+class TissueCanvas {
+  constructor(canvas, scene, picture) {
+    Object.assign(this, { canvas, scene, picture });
+    this.context = canvas.getContext("2d");
+    this.options = { opacity: 0.85, image: true, dropped: false, fade: false, only: null };
+    this.pointers = new Map();
+    this.onHover = () => {};
+    this.listen();
+    new ResizeObserver(() => this.resize()).observe(canvas);
+    this.resize();
+  }
+
+  resize() {
+    const { clientWidth, clientHeight } = this.canvas;
+    if (!clientWidth || !clientHeight) return;
+    this.ratio = window.devicePixelRatio || 1;
+    this.canvas.width = Math.round(clientWidth * this.ratio);
+    this.canvas.height = Math.round(clientHeight * this.ratio);
+    const first = !this.width;
+    Object.assign(this, { width: clientWidth, height: clientHeight });
+    if (first || !this.moved) this.fit();
+    this.draw();
+  }
+
+  fit() {
+    const { left, right, top, bottom } = this.scene.bounds;
+    const margin = this.scene.diameter + 0.03 * Math.max(right - left, bottom - top);
+    const [w, h] = [right - left + 2 * margin, bottom - top + 2 * margin];
+    this.scale = Math.min(this.width / w, this.height / h);
+    this.smallest = this.scale / 4;
+    this.x = (left + right) / 2 - this.width / this.scale / 2;
+    this.y = (top + bottom) / 2 - this.height / this.scale / 2;
+    this.moved = false;
+    this.schedule();
+  }
+
+  // Keeps the point under (px, py) where it is. Returns whether anything changed.
+  zoom(factor, px = this.width / 2, py = this.height / 2) {
+    const largest = 120 / this.scene.diameter + 8 * this.smallest;
+    const scale = Math.max(this.smallest, Math.min(largest, this.scale * factor));
+    if (scale === this.scale) return false;
+    this.x += px / this.scale - px / scale;
+    this.y += py / this.scale - py / scale;
+    this.scale = scale;
+    this.clamp();
+    return true;
+  }
+
+  pan(dx, dy) {
+    this.x -= dx / this.scale;
+    this.y -= dy / this.scale;
+    this.clamp();
+  }
+
+  // The middle of the view never leaves the tissue, so nobody gets lost.
+  clamp() {
+    const { left, right, top, bottom } = this.scene.bounds;
+    const [w, h] = [this.width / this.scale / 2, this.height / this.scale / 2];
+    this.x = Math.min(right, Math.max(left, this.x + w)) - w;
+    this.y = Math.min(bottom, Math.max(top, this.y + h)) - h;
+    this.moved = true;
+    this.schedule();
+  }
+
+  show(layer) {
+    this.layer = layer;
+    this.painted = colourise(this.scene, layer);
+    this.options.only = null;
+    this.schedule();
+  }
+
+  set(options) {
+    Object.assign(this.options, options);
+    this.schedule();
+  }
+
+  schedule() {
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => {
+      this.waiting = false;
+      this.draw();
+    });
+  }
+
+  draw() {
+    const { context, scene, picture, options, ratio } = this;
+    if (!this.width) return;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, this.width, this.height);
+    if (picture && options.image) {
+      const { width, height, scale } = scene.image;
+      const size = this.scale / scale;
+      context.imageSmoothingQuality = "high";
+      context.drawImage(picture, -this.x * this.scale, -this.y * this.scale, width * size, height * size);
+    }
+    if (this.painted) this.drawSpots();
+    if (options.dropped) this.drawDropped();
+    this.drawScaleBar();
+  }
+
+  drawSpots() {
+    const { context, options, painted } = this;
+    const bins = painted.colours.length;
+    for (let bin = 0; bin < bins; bin++) {
+      const [from, to] = [painted.starts[bin], painted.starts[bin + 1]];
+      if (from === to) continue;
+      const muted = options.only !== null && options.only !== bin;
+      const share = this.layer.categories ? 1 : bin / Math.max(1, bins - 2);
+      context.globalAlpha = options.opacity * (options.fade && !muted ? 0.08 + 0.92 * share : 1) * (muted ? 0.12 : 1);
+      context.fillStyle = muted ? this.scene.missing : painted.colours[bin];
+      this.fillShapes(painted.order, from, to);
+    }
+    context.globalAlpha = 1;
+  }
+
+  fillShapes(order, from, to) {
+    const { context, scene } = this;
+    const radius = Math.max(MIN_DOT, (scene.diameter / 2) * this.scale);
+    const round = scene.shape !== "square" && radius > 1.6;
+    context.beginPath();
+    for (let k = from; k < to; k++) {
+      const i = order[k];
+      const x = (scene.xs[i] - this.x) * this.scale;
+      const y = (scene.ys[i] - this.y) * this.scale;
+      if (x < -radius || y < -radius || x > this.width + radius || y > this.height + radius) continue;
+      if (round) {
+        context.moveTo(x + radius, y);
+        context.arc(x, y, radius, 0, 2 * Math.PI);
+      } else context.rect(x - radius, y - radius, 2 * radius, 2 * radius);
+    }
+    context.fill();
+  }
+
+  drawDropped() {
+    const { context, scene } = this;
+    const arm = Math.max(2, scene.diameter * this.scale * 0.35);
+    context.beginPath();
+    for (let i = 0; i < scene.dropped.count; i++) {
+      const x = (scene.dropped.xs[i] - this.x) * this.scale;
+      const y = (scene.dropped.ys[i] - this.y) * this.scale;
+      context.moveTo(x - arm, y - arm);
+      context.lineTo(x + arm, y + arm);
+      context.moveTo(x + arm, y - arm);
+      context.lineTo(x - arm, y + arm);
+    }
+    context.lineWidth = 1.2;
+    context.strokeStyle = "#c1121f";
+    context.stroke();
+  }
+
+  drawScaleBar() {
+    const { context, scene } = this;
+    const perPixel = scene.mpp / this.scale;
+    const wanted = perPixel * Math.min(140, this.width / 4);
+    const power = 10 ** Math.floor(Math.log10(wanted));
+    const micron = [5, 2, 1].find((step) => step * power <= wanted) * power;
+    const label = micron >= 1000 ? `${micron / 1000} mm` : `${micron} µm`;
+    const [width, left, bottom] = [micron / perPixel, 14, this.height - 14];
+    context.fillStyle = "rgba(255, 255, 255, 0.88)";
+    context.fillRect(left - 7, bottom - 25, Math.max(width, 44) + 14, 32);
+    context.fillStyle = "#111";
+    context.fillRect(left, bottom - 3, width, 3);
+    context.font = "600 12px system-ui, sans-serif";
+    context.fillText(label, left, bottom - 9);
+  }
+
+  // The spot under a point of the canvas, or the nearest within a few pixels; -1 for none.
+  spotAt(px, py) {
+    const { scene } = this;
+    const [x, y] = [px / this.scale + this.x, py / this.scale + this.y];
+    let [best, found] = [Math.max(scene.diameter / 2, 6 / this.scale) ** 2, -1];
+    for (let i = 0; i < scene.count; i++) {
+      const away = (scene.xs[i] - x) ** 2 + (scene.ys[i] - y) ** 2;
+      if (away <= best) [best, found] = [away, i];
+    }
+    return found;
+  }
+
+  listen() {
+    const { canvas } = this;
+    const place = (event) => {
+      const box = canvas.getBoundingClientRect();
+      return [event.clientX - box.left, event.clientY - box.top];
+    };
+    canvas.addEventListener("wheel", (event) => {
+      // Where there is nothing left to zoom, the wheel scrolls the page.
+      if (this.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0016)), ...place(event)))
+        event.preventDefault();
+    }, { passive: false });
+    canvas.addEventListener("pointerdown", (event) => {
+      canvas.setPointerCapture(event.pointerId);
+      this.pointers.set(event.pointerId, place(event));
+      this.onHover(-1);
+      if (event.pointerType !== "mouse") this.onHover(this.spotAt(...place(event)), ...place(event));
+    });
+    canvas.addEventListener("pointermove", (event) => this.move(event, place(event)));
+    for (const name of ["pointerup", "pointercancel"])
+      canvas.addEventListener(name, (event) => this.pointers.delete(event.pointerId));
+    canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.onHover(-1));
+    canvas.addEventListener("dblclick", (event) => this.zoom(2, ...place(event)));
+    canvas.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  move(event, [x, y]) {
+    const before = this.pointers.get(event.pointerId);
+    if (!before) {
+      this.onHover(this.spotAt(x, y), x, y);
+      return;
+    }
+    const other = [...this.pointers].find(([id]) => id !== event.pointerId)?.[1];
+    if (other) {
+      const reach = (point) => Math.hypot(point[0] - other[0], point[1] - other[1]) || 1;
+      this.zoom(reach([x, y]) / reach(before), other[0], other[1]);
+    } else this.pan(x - before[0], y - before[1]);
+    if (Math.hypot(x - before[0], y - before[1]) > 2) this.onHover(-1);
+    this.pointers.set(event.pointerId, [x, y]);
+  }
+
+  key(event) {
+    const step = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key];
+    if (step) this.pan(...step);
+    else if (event.key === "+" || event.key === "=") this.zoom(1.4);
+    else if (event.key === "-") this.zoom(1 / 1.4);
+    else if (event.key === "0") this.fit();
+    else return;
+    event.preventDefault();
+  }
+}

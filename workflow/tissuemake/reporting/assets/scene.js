@@ -1,0 +1,89 @@
+"use strict";
+// The tissue of a sample page: unpacks the spots and their layers. Needs nothing but the page itself.
+
+async function loadScene() {
+  const scene = JSON.parse(document.getElementById("tissue-scene").textContent);
+  const text = atob(document.getElementById("tissue-blob").textContent.trim());
+  const packed = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const buffer = await new Response(stream).arrayBuffer();
+
+  const n = scene.count;
+  const codes = (bits, at, count) =>
+    bits === 8 ? new Uint8Array(buffer, at, count) : new Uint16Array(buffer, at, count);
+  scene.xs = new Float32Array(buffer, scene.x, n);
+  scene.ys = new Float32Array(buffer, scene.y, n);
+  const [at, length] = scene.barcodes;
+  scene.names = new TextDecoder().decode(new Uint8Array(buffer, at, length)).split("\n");
+  const dropped = scene.dropped;
+  dropped.xs = new Float32Array(buffer, dropped.x, dropped.count);
+  dropped.ys = new Float32Array(buffer, dropped.y, dropped.count);
+  dropped.codes = new Uint8Array(buffer, dropped.reason, dropped.count);
+  for (const group of scene.groups)
+    for (const layer of group.layers) layer.codes = codes(layer.bits, layer.at, n);
+  scene.bounds = boundsOf(scene);
+  return scene;
+}
+
+function boundsOf(scene) {
+  const box = { left: Infinity, top: Infinity, right: -Infinity, bottom: -Infinity };
+  const cover = (x, y) => {
+    box.left = Math.min(box.left, x);
+    box.right = Math.max(box.right, x);
+    box.top = Math.min(box.top, y);
+    box.bottom = Math.max(box.bottom, y);
+  };
+  for (let i = 0; i < scene.count; i++) cover(scene.xs[i], scene.ys[i]);
+  if (!scene.count && scene.image) {
+    cover(0, 0);
+    cover(scene.image.width / scene.image.scale, scene.image.height / scene.image.scale);
+  }
+  if (!Number.isFinite(box.left)) cover(0, 0);
+  return box;
+}
+
+// The value of spot i as a person reads it.
+function readValue(layer, i) {
+  const top = 2 ** layer.bits - 1;
+  const code = layer.codes[i];
+  if (code === top) return "no value";
+  if (layer.categories) return layer.categories[code];
+  const [low, high] = layer.range;
+  return `${formatNumber(low + (code / (top - 1)) * (high - low))} ${layer.unit}`;
+}
+
+function formatNumber(value) {
+  const size = Math.abs(value);
+  if (size >= 1000) return Math.round(value).toLocaleString("en");
+  if (size >= 100 || size === 0) return value.toFixed(0);
+  if (size < 0.01) return value.toExponential(1);
+  return value.toPrecision(2 + (size >= 10)).replace(/\.0+$/, "");
+}
+
+// Which colour each spot has: `bins` index `colours`; the last colour is "missing".
+function colourise(scene, layer) {
+  const top = 2 ** layer.bits - 1;
+  const bins = new Uint16Array(scene.count);
+  const colours = layer.categories ? layer.colours : scene.ramp;
+  const last = colours.length;
+  if (layer.categories) {
+    for (let i = 0; i < scene.count; i++) bins[i] = layer.codes[i] === top ? last : layer.codes[i];
+  } else {
+    const [low, high] = layer.range;
+    const [floor, ceiling] = layer.colour_range;
+    const step = (high - low) / (top - 1);
+    for (let i = 0; i < scene.count; i++) {
+      const share = (low + layer.codes[i] * step - floor) / (ceiling - floor);
+      bins[i] = layer.codes[i] === top ? last : Math.max(0, Math.min(last - 1, Math.floor(share * last)));
+    }
+  }
+  // Spots of one colour are drawn together, low values first so that high ones stay visible.
+  const starts = new Uint32Array(last + 2);
+  for (let i = 0; i < scene.count; i++) starts[bins[i] + 1]++;
+  for (let b = 0; b <= last; b++) starts[b + 1] += starts[b];
+  const order = new Uint32Array(scene.count);
+  const next = starts.slice();
+  for (let i = 0; i < scene.count; i++) order[next[bins[i]]++] = i;
+  return { colours: [...colours, scene.missing], starts, order, bins };
+}

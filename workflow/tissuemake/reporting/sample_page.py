@@ -1,0 +1,184 @@
+"""The page of one sample: the tissue to look at first, then everything known about it, in one file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata as ad
+import pandas as pd
+
+from tissuemake import contracts, files
+from tissuemake.reporting import pages, scores, summaries
+from tissuemake.reporting.layers import collect_groups
+from tissuemake.reporting.tissue_view import MAX_SHOWN, build_view
+
+STYLES = ("base.css", "viewer.css")
+SCRIPTS = ("scene.js", "canvas.js", "viewer.js")
+MISSING = {
+    "proportions": "No cell types were estimated: the sheet names no reference for this sample.",
+    "imputed": "No genes were imputed for this sample.",
+    "domains": "No tissue domains were found: the sample has too few spots or genes for it.",
+    "scores": "Nothing could be scored: no truth, no labels, and no held-out genes.",
+}
+
+
+@dataclass(frozen=True)
+class SampleFiles:
+    """The files of one sample, read and checked."""
+
+    check: dict
+    filtered: ad.AnnData
+    proportions: dict[str, pd.DataFrame]
+    imputed: dict[str, ad.AnnData]
+    domains: pd.DataFrame
+    statistics: dict[str, pd.DataFrame]
+    evaluation: pd.DataFrame
+
+
+def report_sample(
+    sample: str,
+    *,
+    check: Path,
+    filtered: Path,
+    proportions: dict[str, Path],
+    imputed: dict[str, Path],
+    domains: Path,
+    statistics: dict[str, Path],
+    evaluation: Path,
+    row: dict,
+    output: Path,
+    ingested: Path | None = None,
+    qc_figure: Path | None = None,
+) -> None:
+    """Write the self-contained HTML page of one sample.
+
+    Parameters
+    ----------
+    sample
+        Its name; the key of ``uns["spatial"]``.
+    check, filtered, domains, evaluation
+        Files of the contracts of those names.
+    proportions, imputed
+        Method → file; empty when the sample has no reference.
+    statistics
+        Files by ``moran``, ``neighborhood_enrichment``, ``ligand_receptor``; each may be missing.
+    row
+        The sample's row of the sheet.
+    output
+        The page.
+    ingested
+        Not read today; kept so that the page may show what the filter never saw.
+    qc_figure
+        PNG of quality over the tissue, shown as it is.
+
+    Raises
+    ------
+    InputError
+        ``broken_contract`` when a file is not what its stage promises.
+    """
+    tables = {
+        "moran": contracts.MORAN,
+        "neighborhood_enrichment": contracts.NEIGHBORHOOD,
+        "ligand_receptor": contracts.LIGAND_RECEPTOR,
+    }
+    found = SampleFiles(
+        check=files.read_json(check),
+        filtered=contracts.read_anndata(filtered, contracts.FILTERED),
+        proportions={m: contracts.read_table(p, contracts.PROPORTIONS) for m, p in proportions.items()},
+        imputed={m: contracts.read_anndata(p, contracts.IMPUTED) for m, p in imputed.items()},
+        domains=contracts.read_table(domains, contracts.DOMAINS),
+        statistics={
+            name: contracts.read_table(statistics[name], contract)
+            if name in statistics
+            else pd.DataFrame(columns=contract.columns)
+            for name, contract in tables.items()
+        },
+        evaluation=contracts.read_table(evaluation, contracts.EVALUATION),
+    )
+    pages.write_page(sample_html(sample, found, row, qc_figure), output)
+
+
+def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | None = None) -> str:
+    """Return the page's text; see `report_sample`."""
+    adata = found.filtered
+    about = adata.uns["tissuemake"]
+    noun = str(about.get("observation", "spot"))
+    groups = collect_groups(adata, found.proportions, found.domains, found.imputed, found.statistics["moran"])
+    view = build_view(sample, adata, groups)
+    main_domain = _main_domain(found.domains)
+    records = _provenance(found)
+    return pages.render(
+        "sample.html.j2",
+        styles=STYLES,
+        scripts=SCRIPTS,
+        sample=sample,
+        noun=noun,
+        status=str(found.check.get("status", "pass")),
+        context=_context(about, view.scene["mpp"]),
+        headline=summaries.headline(adata, found.domains),
+        view_notes=_view_notes(view, adata, noun),
+        image=view.image,
+        scene=pages.json_block(view.scene),
+        blob=view.blob,
+        quality_figures=summaries.quality_figures(adata),
+        dropped=summaries.dropped_reasons(adata),
+        thresholds=summaries.thresholds(adata),
+        qc_figure=pages.data_uri(Path(qc_figure).read_bytes(), "image/png") if qc_figure else "",
+        compositions={
+            method: summaries.composition(table, main_domain) for method, table in found.proportions.items()
+        },
+        heat_map=summaries.neighbourhood(found.statistics["neighborhood_enrichment"]),
+        top_genes=summaries.top_genes(found.statistics["moran"]),
+        top_pairs=summaries.top_pairs(found.statistics["ligand_receptor"]),
+        imputations=[summaries.imputation(data, method) for method, data in found.imputed.items()],
+        scores=scores.tables(found.evaluation),
+        check_findings=found.check.get("findings", []),
+        facts=_plain_items(found.check.get("facts", {})),
+        steps=summaries.steps(records),
+        versions=summaries.versions([*records.values(), dict(about)]),
+        row=_plain_items(row),
+        missing=MISSING,
+    )
+
+
+def _main_domain(domains: pd.DataFrame) -> pd.Series | None:
+    if not len(domains.columns):
+        return None
+    return domains["spatial" if "spatial" in domains else domains.columns[0]]
+
+
+def _context(about: dict, mpp: float) -> list[str]:
+    """Assay, organism, tissue, what wrote the data and the scale, as far as known."""
+    keys = ("assay", "organism", "tissue", "donor", "software", "chemistry", "layout")
+    said = [str(about[key]) for key in keys if about.get(key)]
+    return [*dict.fromkeys(said), f"{pages.number(mpp)} µm per pixel"]
+
+
+def _view_notes(view, adata: ad.AnnData, noun: str) -> list[str]:
+    notes = []
+    if not view.image:
+        notes.append(f"This sample has no tissue image; the {noun}s stand at their coordinates.")
+    if view.shown < adata.n_obs:
+        notes.append(
+            f"A random {MAX_SHOWN:,} of {adata.n_obs:,} {noun}s are drawn; the numbers below are of all."
+        )
+    return notes
+
+
+def _provenance(found: SampleFiles) -> dict[str, dict]:
+    """Step → provenance record, from every file that carries one."""
+    records = {}
+    for method, table in found.proportions.items():
+        records[f"Deconvolution, {method}"] = table.attrs.get("tissuemake", {})
+    for method, data in found.imputed.items():
+        records[f"Imputation, {method}"] = dict(data.uns["tissuemake"])
+    records["Domains"] = found.domains.attrs.get("tissuemake", {})
+    for name, table in found.statistics.items():
+        records[name.replace("_", " ").capitalize()] = table.attrs.get("tissuemake", {})
+    records["Evaluation"] = found.evaluation.attrs.get("tissuemake", {})
+    return {step: record for step, record in records.items() if record}
+
+
+def _plain_items(content: dict) -> list[tuple[str, object]]:
+    """The entries of a dict that fit a table cell, without the empty ones."""
+    items = pages.plain(content).items()
+    return [(name, value) for name, value in items if value not in ("", None) and not isinstance(value, dict)]

@@ -1,0 +1,189 @@
+"""What the viewer in a page shows: the picture, the spots and their layers, packed small."""
+
+import base64
+import gzip
+import io
+from dataclasses import dataclass
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from tissuemake.reporting.layers import Group, Layer
+from tissuemake.reporting.pages import data_uri
+from tissuemake.reporting.palette import MISSING, viridis
+
+IMAGE_SIDE = 2000
+# Above this a value takes one byte instead of two; above MAX_SHOWN a random part of the spots is drawn.
+FINE_VALUES = 20_000
+MAX_SHOWN = 150_000
+SHAPES = {"spot": "circle", "bin": "square", "cell": "dot"}
+
+
+@dataclass(frozen=True)
+class TissueView:
+    """The viewer's parts: `image` (a ``data:`` URI or ""), `scene` (JSON) and `blob` (base64 of gzip)."""
+
+    image: str
+    scene: dict
+    blob: str
+    shown: int
+
+
+def build_view(sample: str, adata: ad.AnnData, groups: list[Group]) -> TissueView:
+    """Pack a filtered sample for the page.
+
+    Positions are float32 full-resolution pixels; numbers become 16 (or 8) bit steps between their extremes,
+    whose highest code means "missing". Everything is one gzip blob, described by the scene.
+    """
+    rows = choose_rows(adata.n_obs)
+    spatial = np.asarray(adata.obsm["spatial"], dtype=float)
+    space = adata.uns["spatial"].get(sample, {})
+    scales = {key: float(value) for key, value in space.get("scalefactors", {}).items()}
+    facts = adata.uns["tissuemake"]
+    image, picture = encode_image(space)
+    packer = _Packer()
+    bits = 16 if adata.n_obs <= FINE_VALUES else 8
+    dropped = adata.uns["dropped"]
+    scene = {
+        "count": len(rows),
+        "mpp": scales.get("microns_per_pixel", 1.0),
+        "diameter": scales.get("spot_diameter_fullres", 1.0),
+        "shape": SHAPES.get(str(facts.get("observation", "spot")), "circle"),
+        "noun": str(facts.get("observation", "spot")),
+        "image": picture,
+        "x": packer.add(spatial[rows, 0].astype("<f4")),
+        "y": packer.add(spatial[rows, 1].astype("<f4")),
+        "barcodes": packer.add_lines(adata.obs_names[rows]),
+        "dropped": _dropped(dropped, packer),
+        "ramp": viridis(64),
+        "missing": MISSING,
+        "groups": [
+            {
+                "label": group.label,
+                "note": group.note,
+                "layers": [_layer(layer, rows, bits, packer) for layer in group.layers],
+            }
+            for group in groups
+        ],
+    }
+    return TissueView(image, scene, packer.blob(), len(rows))
+
+
+def choose_rows(n: int) -> np.ndarray:
+    """Return the rows to draw: all, or a reproducible random part of a very large sample."""
+    if n <= MAX_SHOWN:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).choice(n, MAX_SHOWN, replace=False))
+
+
+def encode_image(space: dict) -> tuple[str, dict | None]:
+    """Return the tissue image as a JPEG ``data:`` URI, and its size and pixels per full-resolution pixel.
+
+    Vendors' test data hold dummies of a single colour; those count as no image.
+    """
+    for name in ("hires", "lowres"):
+        pixels = space.get("images", {}).get(name)
+        scale = space.get("scalefactors", {}).get(f"tissue_{name}_scalef")
+        if pixels is None or scale is None or np.std(pixels) < 1e-6:
+            continue
+        picture = Image.fromarray(as_uint8(np.asarray(pixels)))
+        shrink = min(1.0, IMAGE_SIDE / max(picture.size))
+        if shrink < 1:
+            size = tuple(max(1, round(side * shrink)) for side in picture.size)
+            picture = picture.resize(size, Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=85, optimize=True)
+        shown = {"width": picture.width, "height": picture.height, "scale": float(scale) * shrink}
+        return data_uri(buffer.getvalue(), "image/jpeg"), shown
+    return "", None
+
+
+def as_uint8(pixels: np.ndarray) -> np.ndarray:
+    """Return RGB bytes of an image that may be grey, with alpha, or floats from 0 to 1."""
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    if np.issubdtype(pixels.dtype, np.floating):
+        pixels = np.clip(pixels, 0, 1) * 255
+    return np.ascontiguousarray(pixels[:, :, :3].astype(np.uint8))
+
+
+def quantise(values: np.ndarray, bits: int) -> tuple[np.ndarray, float, float]:
+    """Return codes of `values` and the numbers that codes 0 and top - 1 stand for; code top is missing."""
+    top = 2**bits - 1
+    finite = np.isfinite(values)
+    low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)
+    codes = np.full(len(values), top, dtype=f"<u{bits // 8}")
+    if finite.any():
+        span = (high - low) or 1.0
+        codes[finite] = np.rint((values[finite] - low) / span * (top - 1))
+    return codes, low, high
+
+
+def _layer(layer: Layer, rows: np.ndarray, bits: int, packer: "_Packer") -> dict:
+    values = np.asarray(layer.values)[rows]
+    if layer.categories:
+        bits = 8 if len(layer.categories) < 255 else 16
+        codes = np.where(values < 0, 2**bits - 1, values).astype(f"<u{bits // 8}")
+        return {
+            "label": layer.label,
+            "bits": bits,
+            "at": packer.add(codes),
+            "categories": list(layer.categories),
+            "colours": list(layer.colours),
+        }
+    codes, low, high = quantise(values.astype(float), bits)
+    finite = values[np.isfinite(values)]
+    # One bright spot must not darken all the others: the colours end at the 99th percentile.
+    ceiling = float(np.percentile(finite, 99)) if len(finite) else high
+    floor = min(0.0, low) if low >= 0 and low < 0.3 * high else low
+    if ceiling <= floor:
+        ceiling = high if high > floor else floor + 1.0
+    return {
+        "label": layer.label,
+        "unit": layer.unit,
+        "bits": bits,
+        "at": packer.add(codes),
+        "range": [low, high],
+        "colour_range": [floor, ceiling],
+    }
+
+
+def _dropped(dropped: pd.DataFrame, packer: "_Packer") -> dict:
+    table = dropped.iloc[choose_rows(len(dropped))]
+    reasons = sorted(table["reason"].astype(str).unique())
+    codes = pd.Categorical(table["reason"].astype(str), categories=reasons).codes
+    return {
+        "count": len(table),
+        "x": packer.add(table["x"].to_numpy("<f4")),
+        "y": packer.add(table["y"].to_numpy("<f4")),
+        "reason": packer.add(codes.astype("<u1")),
+        "reasons": reasons,
+    }
+
+
+class _Packer:
+    """Bytes one after another, each beginning at a multiple of four as typed arrays want."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._length = 0
+
+    def add(self, values: np.ndarray) -> int:
+        return self._append(values.tobytes())
+
+    def add_lines(self, texts: pd.Index) -> list[int]:
+        content = "\n".join(str(text).replace("\n", " ") for text in texts).encode("utf-8", "replace")
+        return [self._append(content), len(content)]
+
+    def blob(self) -> str:
+        # mtime 0: the same sample gives the same page.
+        return base64.b64encode(gzip.compress(b"".join(self._parts), 6, mtime=0)).decode("ascii")
+
+    def _append(self, content: bytes) -> int:
+        at = self._length
+        padded = content + bytes(-len(content) % 4)
+        self._parts.append(padded)
+        self._length += len(padded)
+        return at
