@@ -32,6 +32,8 @@ class Reader(ABC):
         ``"hexagonal"``, ``"square"`` or ``"none"``.
     pitch_um, spot_diameter_um : float
         Distance of neighbours (0 without a lattice) and diameter of an observation.
+    stain : str
+        What the images show: ``"H&E"`` or ``"fluorescence"``.
     image_path : str
         Full-resolution image that positions refer to, or empty.
     notes : list of dict
@@ -42,6 +44,7 @@ class Reader(ABC):
     lattice = "none"
     pitch_um = 0.0
     spot_diameter_um = 0.0
+    stain = "H&E"
 
     def __init__(self, row: Sample) -> None:
         self.row = row
@@ -106,7 +109,7 @@ class Reader(ABC):
         adata = tidy_genes(split_features(counts, self.where(self.row.path)))
         self._place(adata, positions)
         adata.uns["spatial"] = {self.row.sample: self._spatial(positions)}
-        adata.uns["tissuemake"] = self._provenance(adata)
+        adata.uns["tissuemake"] = self._provenance(adata, positions)
         return adata
 
     def join(self, counts: ad.AnnData, positions: pd.DataFrame) -> tuple[ad.AnnData, pd.DataFrame]:
@@ -186,14 +189,18 @@ class Reader(ABC):
         images, factors = self._scaled_images()
         mpp = self.resolve_mpp(positions)
         factors["microns_per_pixel"] = mpp
-        factors.setdefault("spot_diameter_fullres", self.spot_diameter_um / mpp)
+        factors.setdefault("spot_diameter_fullres", self.diameter_um(positions) / mpp)
         return {
             "images": images,
             "scalefactors": {key: float(value) for key, value in factors.items()},
-            "metadata": {"source_image_path": self.image_path},
+            "metadata": {"source_image_path": self.image_path, "stain": self.stain if images else ""},
         }
 
-    def _provenance(self, adata: ad.AnnData) -> dict:
+    def diameter_um(self, positions: pd.DataFrame) -> float:
+        """Typical diameter of an observation."""
+        return self.spot_diameter_um
+
+    def _provenance(self, adata: ad.AnnData, positions: pd.DataFrame) -> dict:
         row = self.row
         return {
             **{key: getattr(row, key) for key in ("sample", "assay", "tissue", "donor")},
@@ -206,6 +213,6 @@ class Reader(ABC):
                 for key in ("software", "chemistry", "layout", "observation", "lattice")
             },
             "pitch_um": float(self.pitch_um),
-            "spot_diameter_um": float(self.spot_diameter_um),
+            "spot_diameter_um": float(self.diameter_um(positions)),
             "versions": versions(),
         }

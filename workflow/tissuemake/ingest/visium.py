@@ -28,9 +28,7 @@ class VisiumReader(Reader):
 
     def __init__(self, row: Sample) -> None:
         super().__init__(row)
-        self.outs = space_ranger.find_outs(Path(row.path), row.sample)
-        self.matrix = space_ranger.find_matrix(Path(row.path), self.outs, row.sample)
-        self._find_spatial()
+        self._locate(Path(row.path))
         if self.positions_path is None:
             raise InputError(
                 "missing_positions",
@@ -44,6 +42,12 @@ class VisiumReader(Reader):
             "cellranger-", "Cell Ranger "
         )
         self.layout = self._describe()
+
+    def _locate(self, path: Path) -> None:
+        """Find the section's folder, its matrix, and what lies in ``spatial``."""
+        self.outs = space_ranger.find_outs(path, self.row.sample)
+        self.matrix = space_ranger.find_matrix(path, self.outs, self.row.sample)
+        self._find_spatial()
 
     def _find_spatial(self) -> None:
         folders = space_ranger.spatial_folders(self.outs)
