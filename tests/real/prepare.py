@@ -2,7 +2,7 @@
 
 Counts are never touched. What is rewritten, and why:
 
-* STARmap section 1 is a bare text matrix: it becomes an h5ad, its composition gets each reference's type names.
+* STARmap section 1 is a bare text matrix: it becomes an h5ad; its composition gets the references' names.
 * her2st labels stand on rounded array coordinates: they become a table by barcode. The picture of A1 is
   scaled to 2000 px, so its spot file is scaled with it.
 * The atlases get a label column at the level of detail at which a truth exists.

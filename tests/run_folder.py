@@ -1,0 +1,41 @@
+"""Run folders for tests of whole DAGs, and Snakemake called as a user calls it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+SPOTS = 200
+
+
+def snakemake(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run the workflow in `folder`, output captured as text."""
+    command = [SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), *arguments]
+    if "--cores" not in arguments:
+        command += ["--cores", os.environ.get("TISSUEMAKE_TEST_CORES", "2")]
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **environment}, check=False
+    )
+
+
+def make_run_folder(folder: Path, samples: str | None = None, references: str | None = None) -> Path:
+    """A run folder with a small simulation and the demo's sheets, or those given as text."""
+    (folder / "config").mkdir(parents=True)
+    (folder / "config" / "config.yaml").write_text(
+        f"simulation: {{spots: {SPOTS}}}\nimputation: {{held_out_genes: 50}}\n"
+    )
+    for name, text in (("samples.tsv", samples), ("references.tsv", references)):
+        if text is None:
+            shutil.copyfile(ROOT / "config" / name, folder / "config" / name)
+        else:
+            (folder / "config" / name).write_text(text)
+    return folder
+
+
+def share_tissue(source: Path, folder: Path) -> None:
+    """Give `folder` the simulated tissue of another run, so that it is not made again."""
+    (folder / "results").mkdir(exist_ok=True)
+    shutil.copytree(source / "results" / "simulated", folder / "results" / "simulated", symlinks=True)

@@ -1,0 +1,57 @@
+"""The command line: an example in every help, one message for a mendable error, the same results as the DAG."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = str(Path(sys.executable).with_name("tissuemake"))
+
+
+def tissuemake(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
+
+
+def commands() -> list[str]:
+    text = (Path(__file__).parents[1] / "workflow" / "tissuemake" / "cli.py").read_text()
+    return [name.rstrip("_") for name in re.findall(r"@app\.command\([^)]*\)\ndef (\w+)", text)]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_help_shows_an_example(command):
+    done = tissuemake(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: tissuemake {command} " in done.stdout
+
+
+def test_missing_folder_is_one_message(tmp_path):
+    done = tissuemake("check", str(tmp_path / "nowhere"))
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr and "remedy:" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_unknown_folder_names_the_option(tmp_path):
+    done = tissuemake("check", str(tmp_path))
+    assert done.returncode == 1
+    assert "--assay" in done.stderr
+
+
+def test_steps_chain_from_folder_to_proportions(tmp_path):
+    tissue = tmp_path / "tissue"
+    steps = [
+        ("simulate", str(tissue), "--spots", "120"),
+        ("check", str(tissue / "visium")),
+        ("ingest", str(tissue / "visium"), "-o", str(tmp_path / "i.h5ad")),
+        ("filter", str(tmp_path / "i.h5ad"), "-o", str(tmp_path / "f.h5ad")),
+        ("reference", str(tissue / "atlas.h5ad"), "--label-key", "cell_type", "--organism", "human")
+        + ("-o", str(tmp_path / "atlas")),
+        ("deconvolve", str(tmp_path / "f.h5ad"), "--reference", str(tmp_path / "atlas"))
+        + ("-o", str(tmp_path / "nnls.parquet")),
+        ("domains", str(tmp_path / "f.h5ad"), "-o", str(tmp_path / "d.parquet")),
+    ]
+    for step in steps:
+        done = tissuemake(*step)
+        assert done.returncode == 0, (step, done.stdout, done.stderr[-2000:])
+    assert (tmp_path / "nnls.parquet").is_file() and (tmp_path / "d.parquet").is_file()

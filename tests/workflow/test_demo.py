@@ -1,0 +1,116 @@
+"""The demo as a user runs it: every promised file is there, good, and not made twice."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata as ad
+import pandas as pd
+import pytest
+
+from run_folder import ROOT, snakemake
+from tissuemake import contracts
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+SAMPLES = ("demo-visium", "demo-visium-hd", "demo-xenium")
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_every_file_keeps_its_contract(demo, sample):
+    folder = demo / "results" / "samples" / sample
+    assert json.loads((folder / "check.json").read_text())["status"] in ("pass", "warn")
+    contracts.read_anndata(folder / "ingested.h5ad", contracts.INGESTED)
+    filtered = contracts.read_anndata(folder / "filtered.h5ad", contracts.FILTERED)
+    for method in ("nnls", "nnls_rescaled"):
+        shares = contracts.read_table(folder / f"proportions/{method}.parquet", contracts.PROPORTIONS)
+        assert list(shares.index) == list(filtered.obs_names)
+        assert shares.attrs["tissuemake"]["seconds"] > 0
+    for method in ("reference", "neighbors"):
+        imputed = contracts.read_anndata(folder / f"imputed/{method}.h5ad", contracts.IMPUTED)
+        assert imputed.var["held_out_r"].notna().sum() >= 10
+    domains = contracts.read_table(folder / "domains.parquet", contracts.DOMAINS)
+    assert domains["spatial"].nunique() > 1
+    for name, contract in (
+        ("moran", contracts.MORAN),
+        ("neighborhood_enrichment", contracts.NEIGHBORHOOD),
+        ("ligand_receptor", contracts.LIGAND_RECEPTOR),
+    ):
+        assert len(contracts.read_table(folder / f"statistics/{name}.parquet", contract))
+    assert len(contracts.read_table(folder / "tiles.parquet", contracts.TILES))
+    assert "http" not in _remote_references((folder / "report.html").read_text())
+
+
+def _remote_references(page: str) -> str:
+    return " ".join(part[:60] for part in page.split('src="')[1:]) + " ".join(
+        part[:60] for part in page.split('rel="stylesheet" href="')[1:]
+    )
+
+
+def test_methods_beat_the_trivial_baselines_on_the_known_truth(demo):
+    scores = pd.read_parquet(demo / "results" / "evaluation" / "deconvolution.parquet")
+    rmse = scores.query("metric == 'rmse'").pivot_table(index="sample", columns="method", values="value")
+    assert (rmse["nnls"] < rmse["uniform"]).all() and (rmse["nnls"] < rmse["mean"]).all()
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_delivery_is_complete_and_its_manifest_true(demo, sample):
+    folder = demo / "results" / "delivery" / sample
+    manifest = json.loads((folder / "manifest.json").read_text())
+    outputs = {Path(name).name: entry for name, entry in manifest["outputs"].items()}
+    assert {f"{sample}.h5ad", f"{sample}.spatialdata.zarr.zip", "report.html"} <= set(outputs)
+    for name, entry in outputs.items():
+        digest = entry if isinstance(entry, str) else entry["sha256"]
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    delivered = ad.read_h5ad(folder / f"{sample}.h5ad")
+    assert sample in delivered.uns["spatial"] and "proportions_nnls" in delivered.obsm
+
+
+def test_second_run_does_nothing(demo):
+    again = snakemake(demo, "--dry-run")
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_new_sample_leaves_the_others_untouched(demo, tmp_path):
+    sheet = demo / "config" / "samples.tsv"
+    before = sheet.read_text()
+    row = before.splitlines()[1].replace("demo-visium", "newcomer")
+    try:
+        sheet.write_text(before + row + "\n")
+        plan = snakemake(demo, "--dry-run")
+    finally:
+        sheet.write_text(before)
+    text = plan.stdout + plan.stderr
+    assert "newcomer" in text
+    assert "rule simulate_tissue" not in text and "rule prepare_reference" not in text
+    assert "rule ingest_sample" not in text  # known only after the newcomer's check
+
+
+def test_snakemakes_own_report(demo):
+    page = demo / "snakemake-report.zip"
+    done = snakemake(demo, "--report", str(page))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert page.stat().st_size > 100_000
+
+
+def test_cohort_page_links_every_sample(demo):
+    page = (demo / "results" / "report" / "index.html").read_text()
+    for sample in SAMPLES:
+        assert f"../samples/{sample}/report.html" in page
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["snakefmt", "--check", "Snakefile", "workflow"],
+        ["snakemake", "--lint"],
+    ],
+    ids=" ".join,
+)
+def test_style(command):
+    program = Path(sys.executable).with_name(command[0])
+    done = subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -1,0 +1,112 @@
+"""A kill at any moment costs a job, not the run: the next run completes and gives the same results."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from run_folder import ROOT, SNAKEMAKE, make_run_folder, share_tissue, snakemake
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+# Python runs this file first in every job: the first write of each rule dies with its file half written.
+SABOTAGE = """
+import contextlib, os, pathlib, signal, sys
+
+def _arm():
+    from tissuemake import files
+    whole = files.atomic
+    killed = pathlib.Path(os.environ["KILLED_RULES"])
+
+    @contextlib.contextmanager
+    def atomic(path):
+        with whole(path) as partial:
+            yield partial
+            mark = killed / pathlib.Path(sys.argv[0]).name.split(".")[-2]
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    files.atomic = atomic
+
+if "KILLED_RULES" in os.environ:
+    try:
+        _arm()
+    except ImportError:
+        pass
+"""
+
+
+def same_results(one: Path, other: Path) -> None:
+    """Assert that two runs hold the same files with the same content, provenance aside."""
+    names = {path.relative_to(one) for path in one.rglob("*") if path.is_file()}
+    assert names == {path.relative_to(other) for path in other.rglob("*") if path.is_file()}
+    for name in sorted(names):
+        if name.suffix == ".parquet" and name.name not in ("evaluation.parquet",):
+            first, second = pd.read_parquet(one / name), pd.read_parquet(other / name)
+            timing = [column for column in ("seconds", "peak_memory_mb") if column in first]
+            pd.testing.assert_frame_equal(first.drop(columns=timing), second.drop(columns=timing))
+        elif name.suffix == ".h5ad" and "simulated" not in name.parts:
+            first, second = ad.read_h5ad(one / name), ad.read_h5ad(other / name)
+            np.testing.assert_allclose(_dense(first), _dense(second))
+            pd.testing.assert_frame_equal(first.obs, second.obs)
+            pd.testing.assert_frame_equal(first.var, second.var)
+
+
+def _dense(adata: ad.AnnData) -> np.ndarray:
+    return adata.X.toarray() if hasattr(adata.X, "toarray") else np.asarray(adata.X)
+
+
+def visium_only(folder: Path) -> Path:
+    """A run folder with one sample, so that every rule runs once."""
+    header, row = (ROOT / "config" / "samples.tsv").read_text().splitlines()[:2]
+    return make_run_folder(folder, samples=f"{header}\n{row}\n")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, demo) -> Path:
+    folder = visium_only(tmp_path_factory.mktemp("undisturbed") / "run")
+    share_tissue(demo, folder)
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder
+
+
+def test_every_rule_survives_a_kill_in_the_middle_of_its_write(tmp_path, undisturbed, demo):
+    folder = visium_only(tmp_path / "run")
+    share_tissue(demo, folder)
+    hook, killed = tmp_path / "hook", tmp_path / "killed"
+    hook.mkdir()
+    killed.mkdir()
+    (hook / "sitecustomize.py").write_text(SABOTAGE)
+    done = snakemake(folder, "--retries", "1", PYTHONPATH=str(hook), KILLED_RULES=str(killed))
+    assert done.returncode == 0, done.stderr[-4000:]
+    scripts = {path.stem for path in (ROOT / "workflow" / "scripts").glob("*.py")}
+    assert {path.name for path in killed.iterdir()} >= scripts - {"simulate_tissue", "fetch_source"}
+    same_results(undisturbed / "results", folder / "results")
+
+
+def test_killed_snakemake_goes_on_where_it_was(tmp_path, undisturbed, demo):
+    folder = visium_only(tmp_path / "run")
+    share_tissue(demo, folder)
+    command = [SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", "2"]
+    running = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    log = folder / "logs" / "samples" / "demo-visium" / "filtered.log"
+    deadline = time.monotonic() + 120
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert log.exists() and not (folder / "results" / "report" / "index.html").exists()
+    assert snakemake(folder, "--unlock").returncode == 0
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    same_results(undisturbed / "results", folder / "results")
