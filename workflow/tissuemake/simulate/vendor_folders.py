@@ -1,0 +1,139 @@
+"""A tissue with known truth, written as the folders that instruments write."""
+
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from tissuemake import __version__
+from tissuemake.files import sha256, write_json
+from tissuemake.simulate import cell_types
+from tissuemake.simulate.atlas import simulate_atlas
+from tissuemake.simulate.expression import build_biology, donor_effect, draw_molecules, programme_states
+from tissuemake.simulate.staining import render
+from tissuemake.simulate.tissue import Section, place_cells, simulate_section, stream
+from tissuemake.simulate.visium import capture_spots, write_visium
+
+DONOR = "section_donor"
+
+
+def simulate_cells(
+    *, seed: int = 0, spots: int = 300, zones: str = "layered", n_genes: int = 1200
+) -> tuple[Section, ad.AnnData]:
+    """Simulate a section and every molecule of its cells, in memory.
+
+    Returns
+    -------
+    section
+        The tissue and its zones.
+    cells
+        AnnData: ``X`` molecules (cells, genes), int32 CSR; obs ``zone``, ``cell_type``, ``cell_type_major``, and
+        the codes ``zone_index``, ``cell_type_index``; obsm ``spatial`` (µm); var ``gene_id``.
+    """
+    section = simulate_section(seed, spots, zones)
+    cells = place_cells(section, seed)
+    biology = build_biology(seed, n_genes)
+    kinds = cells["cell_type"].to_numpy()
+    states = programme_states(section, cells, seed)
+    molecules = draw_molecules(
+        biology, kinds, states, donor_effect(seed, DONOR, biology), stream(seed, "molecules")
+    )
+    names = np.array(cell_types.NAMES)[kinds]
+    obs = pd.DataFrame(
+        {
+            "zone": section.zone_names(cells["zone"].to_numpy()),
+            "cell_type": names,
+            "cell_type_major": [cell_types.MAJOR[name] for name in names],
+            "zone_index": cells["zone"].to_numpy(),
+            "cell_type_index": kinds,
+        },
+        index=pd.Index([f"cell_{i}" for i in range(len(cells))]),
+    )
+    obs = obs.astype({"zone": "category", "cell_type": "category", "cell_type_major": "category"})
+    spatial = cells[["x", "y"]].to_numpy()
+    return section, ad.AnnData(molecules, obs=obs, var=biology.genes, obsm={"spatial": spatial})
+
+
+def cell_table(cells: ad.AnnData) -> pd.DataFrame:
+    """Columns x, y (µm), zone, cell_type (codes) of simulated cells."""
+    return pd.DataFrame(
+        {
+            "x": cells.obsm["spatial"][:, 0],
+            "y": cells.obsm["spatial"][:, 1],
+            "zone": cells.obs["zone_index"].to_numpy(),
+            "cell_type": cells.obs["cell_type_index"].to_numpy(),
+        }
+    )
+
+
+def simulate_tissue(
+    output: Path,
+    *,
+    seed: int = 0,
+    spots: int = 300,
+    zones: str = "layered",
+    n_genes: int = 1200,
+    atlas_cells: int = 1500,
+    gene_shift: float = 0.5,
+    mpp: float = 0.5,
+) -> None:
+    """Write vendor folders, atlas and truth of one simulated section into `output`.
+
+    Parameters
+    ----------
+    output
+        Gets ``visium``, ``visium_hd``, ``xenium``, ``atlas.h5ad``, ``truth`` and, last, ``truth.json``: the receipt.
+    seed
+        Equal seeds and parameters give equal files.
+    spots
+        Visium spots under tissue, about; the size of everything else follows.
+    zones
+        ``layered``, ``glandular`` or ``infiltrated``.
+    n_genes, atlas_cells
+        Genes of the whole transcriptome (400-2500), cells of the atlas.
+    gene_shift
+        Standard deviation of the natural-log efficiency of genes on each platform; 0 makes platforms alike.
+    mpp
+        µm per pixel of the slides.
+
+    Raises
+    ------
+    InputError
+        ``unknown_zones``, ``bad_n_genes``.
+    """
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "truth.json").unlink(missing_ok=True)
+    section, cells = simulate_cells(seed=seed, spots=spots, zones=zones, n_genes=n_genes)
+    table = cell_table(cells)
+    picture = render(section, table, seed, mpp)
+    truth = output / "truth"
+    truth.mkdir(exist_ok=True)
+    capture = capture_spots(section, table, cells.X, seed, gene_shift)
+    write_visium(output / "visium", capture, cells.var, picture, mpp)
+    inside = capture.spots["in_tissue"] == 1
+    capture.composition[inside].to_csv(truth / "visium_composition.tsv", sep="\t")
+    where = section.zone_names(section.zone_at(capture.spots["x"], capture.spots["y"]))
+    labels = pd.DataFrame({"label": where}, index=capture.spots.index)
+    labels[inside].to_csv(truth / "visium_zones.tsv", sep="\t")
+    biology = build_biology(seed, n_genes)
+    atlas = simulate_atlas(biology, seed, atlas_cells, gene_shift)
+    atlas.write_h5ad(output / "atlas.h5ad", compression="gzip", compression_opts=1)
+    cells.write_h5ad(truth / "cells.h5ad", compression="gzip", compression_opts=1)
+    parameters = {
+        "seed": seed,
+        "spots": spots,
+        "zones": zones,
+        "n_genes": n_genes,
+        "atlas_cells": atlas_cells,
+    }
+    parameters |= {"gene_shift": gene_shift, "mpp": mpp}
+    write_json(
+        {"tissuemake": __version__, "parameters": parameters, "files": _hashes(output)}, output / "truth.json"
+    )
+
+
+def _hashes(output):
+    files = sorted(path for path in output.rglob("*") if path.is_file())
+    return {str(path.relative_to(output)): sha256(path) for path in files}
