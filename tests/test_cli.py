@@ -1,4 +1,4 @@
-"""The command line: an example in every help, one message for a mendable error, the same results as the DAG."""
+"""The command line: an example in every help, one message for a mendable error, steps that chain."""
 
 import re
 import subprocess
@@ -39,17 +39,17 @@ def test_unknown_folder_names_the_option(tmp_path):
 
 
 def test_steps_chain_from_folder_to_proportions(tmp_path):
-    tissue = tmp_path / "tissue"
+    tissue, atlas = str(tmp_path / "tissue"), str(tmp_path / "atlas")
+    ingested, filtered = str(tmp_path / "ingested.h5ad"), str(tmp_path / "filtered.h5ad")
+    visium, cells = f"{tissue}/visium", f"{tissue}/atlas.h5ad"
     steps = [
-        ("simulate", str(tissue), "--spots", "120"),
-        ("check", str(tissue / "visium")),
-        ("ingest", str(tissue / "visium"), "-o", str(tmp_path / "i.h5ad")),
-        ("filter", str(tmp_path / "i.h5ad"), "-o", str(tmp_path / "f.h5ad")),
-        ("reference", str(tissue / "atlas.h5ad"), "--label-key", "cell_type", "--organism", "human")
-        + ("-o", str(tmp_path / "atlas")),
-        ("deconvolve", str(tmp_path / "f.h5ad"), "--reference", str(tmp_path / "atlas"))
-        + ("-o", str(tmp_path / "nnls.parquet")),
-        ("domains", str(tmp_path / "f.h5ad"), "-o", str(tmp_path / "d.parquet")),
+        ("simulate", tissue, "--spots", "120"),
+        ("check", visium),
+        ("ingest", visium, "-o", ingested),
+        ("filter", ingested, "-o", filtered),
+        ("reference", cells, "--label-key", "cell_type", "--organism", "human", "-o", atlas),
+        ("deconvolve", filtered, "--reference", atlas, "-o", str(tmp_path / "nnls.parquet")),
+        ("domains", filtered, "-o", str(tmp_path / "d.parquet")),
     ]
     for step in steps:
         done = tissuemake(*step)

@@ -1,4 +1,4 @@
-"""The whole DAG on real data sets, one cohort, one command; the floors are what plain NNLS is known to reach."""
+"""The whole DAG on real data sets, one cohort; the floors are what plain NNLS is known to reach."""
 
 import os
 import subprocess

@@ -1,12 +1,14 @@
 """The workflow's steps for a person without Snakemake: `tissuemake STEP --help` shows an example of each."""
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tissuemake.errors import InputError
+from tissuemake.files import read_json
 from tissuemake.sheets import Reference, Sample
 
 app = typer.Typer(
@@ -56,12 +58,9 @@ def check(
 
     Example: tissuemake check outs/
     """
-    import tempfile
-
-    from tissuemake.files import read_json
+    row = _row(folder, assay, image=image, mpp=mpp, alignment=alignment, spots=spots)
     from tissuemake.quality.check import check_sample
 
-    row = _row(folder, assay, image=image, mpp=mpp, alignment=alignment, spots=spots)
     with tempfile.TemporaryDirectory() as scratch:
         target = output or Path(scratch) / "check.json"
         check_sample(row, target)
@@ -84,7 +83,6 @@ def fetch(
     Example: tissuemake fetch https://example.org/atlas.h5ad downloads/atlas.json
     """
     from tissuemake.fetch import fetch_source
-    from tissuemake.files import read_json
 
     fetch_source(source, receipt)
     content = read_json(receipt)
