@@ -1,1 +1,74 @@
-"""Cell types per spot: one file per method, one signature for all."""
+"""Cell types per spot: the methods, one file each, behind one call."""
+
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tissuemake.contracts import (
+    FILTERED,
+    MARKERS,
+    PROPORTIONS,
+    REFERENCE,
+    SIGNATURES,
+    read_anndata,
+    read_table,
+    write_table,
+)
+from tissuemake.errors import InputError
+from tissuemake.provenance import measured
+
+# Every method is a module with `proportions(spots, reference, signatures, markers, seed) -> DataFrame`.
+METHODS = ("nnls", "nnls_rescaled", "tangram", "cell2location")
+
+
+def deconvolve(
+    method: str,
+    filtered: str | Path,
+    reference: str | Path,
+    signatures: str | Path,
+    markers: str | Path,
+    output: str | Path,
+    *,
+    seed: int = 0,
+) -> None:
+    """Estimate the cell-type composition of every spot and write it.
+
+    Rows sum to 1. A spot that no type explains (no count of any shared gene) gets equal shares, the answer
+    that claims nothing, and is counted in the provenance as ``spots_without_signal``.
+
+    Raises
+    ------
+    InputError
+        ``unknown_method``, ``missing_extra``, ``no_shared_genes``.
+    """
+    if method not in METHODS:
+        raise InputError(
+            "unknown_method",
+            f"The deconvolution method '{method}' is unknown.",
+            f"Choose among {', '.join(METHODS)} in the config (deconvolution: methods).",
+        )
+    module = import_module(f"tissuemake.deconvolution.{method}")
+    spots = read_anndata(filtered, FILTERED)
+    atlas = read_anndata(reference, REFERENCE)
+    profile = read_table(signatures, SIGNATURES)
+    marked = read_table(markers, MARKERS)
+    with measured(method, seed=seed, n_spots=spots.n_obs, n_types=profile.shape[1]) as record:
+        estimate = module.proportions(spots, atlas, profile, marked, seed)
+        shares, empty = to_shares(estimate.reindex(spots.obs_names))
+        record["spots_without_signal"] = empty
+        record |= estimate.attrs
+    write_table(shares, output, PROPORTIONS, record)
+
+
+def to_shares(estimate: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Make rows of non-negative weights sum to 1; empty rows become uniform. Also returns how many were."""
+    weights = np.nan_to_num(estimate.to_numpy(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    weights = np.maximum(weights, 0)
+    totals = weights.sum(axis=1, keepdims=True)
+    empty = totals[:, 0] <= 0
+    weights[empty] = 1.0
+    totals[empty] = weights.shape[1]
+    shares = pd.DataFrame(weights / totals, index=estimate.index, columns=estimate.columns)
+    return shares, int(empty.sum())

@@ -1,1 +1,1 @@
-"""A single-cell atlas becomes a reference: filtered counts, signatures, markers."""
+"""Stage: a single-cell atlas becomes a reference: counts, types, signatures, markers."""
