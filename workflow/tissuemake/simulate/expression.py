@@ -1,7 +1,6 @@
 """Expression: what each type transcribes, how it varies over the tissue and between donors, and how platforms see it."""
 
 from dataclasses import dataclass
-from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -9,12 +8,13 @@ import scipy.sparse as sp
 
 from tissuemake.errors import InputError
 from tissuemake.simulate import cell_types
+from tissuemake.simulate.gene_catalogue import MITOCHONDRIAL, PROGRAMMES, RIBOSOMAL, gene_catalogue
 from tissuemake.simulate.tissue import Section, stream
 from tissuemake.simulate.zones import smooth_noise
 
 MOLECULES_PER_CELL = 3000
 HIDDEN_PROGRAMMES = 4
-PROGRAMME_NAMES = (*cell_types.PROGRAMMES, *(f"hidden {i + 1}" for i in range(HIDDEN_PROGRAMMES)))
+PROGRAMME_NAMES = (*PROGRAMMES, *(f"hidden {i + 1}" for i in range(HIDDEN_PROGRAMMES)))
 _CHUNK = 2000  # cells drawn at a time: 2000 x 2500 genes of float64 are 40 MB
 
 
@@ -43,16 +43,6 @@ class Biology:
     dispersion: np.ndarray
 
 
-def gene_catalogue() -> pd.DataFrame:
-    """Human genes in order of importance here: markers, programmes, mitochondrial, ligands and receptors, Hallmark.
-
-    Symbols and identifiers are those of Ensembl 98 (GENCODE 32).
-    """
-    path = files("tissuemake.simulate") / "gene_catalogue.tsv"
-    with path.open(encoding="utf-8") as handle:
-        return pd.read_csv(handle, sep="\t", index_col="symbol", keep_default_na=False)
-
-
 def build_biology(seed: int, n_genes: int) -> Biology:
     """Draw the profiles of all types over the first `n_genes` of the catalogue."""
     genes = gene_catalogue()
@@ -70,45 +60,45 @@ def build_biology(seed: int, n_genes: int) -> Biology:
     specific = rng.random(n_genes) < 0.25
     change[:, specific] += rng.normal(0, 0.9, (types, int(specific.sum())))
     weights = level * np.exp(change)
-    _set_markers(weights, genes.index, rng)
-    _set_share(weights, genes.index, cell_types.MITOCHONDRIAL, 0.06, rng)
-    _set_share(weights, genes.index, cell_types.RIBOSOMAL, 0.06, rng)
+    role = genes["role"].to_numpy()
+    _set_markers(weights, role, rng)
+    for name in (MITOCHONDRIAL, RIBOSOMAL):
+        _set_share(weights, np.flatnonzero(role == name), 0.06, rng)
     return Biology(
-        genes=genes,
+        genes=genes[["gene_id"]],
         profiles=weights / weights.sum(axis=1, keepdims=True),
-        loadings=_loadings(genes.index, rng),
+        loadings=_loadings(role, rng),
         response=rng.uniform(0.25, 1.0, (types, len(PROGRAMME_NAMES))),
         dispersion=np.exp(rng.normal(np.log(0.25), 0.5, n_genes)),
     )
 
 
-def _set_markers(weights, symbols, rng):
+def _set_markers(weights, role, rng):
     """Markers are strong in their own type, weak in its lineage, nearly silent elsewhere."""
     typical = weights.mean()
     for own, kind in enumerate(cell_types.CELL_TYPES):
         same = np.array([other.major == kind.major for other in cell_types.CELL_TYPES])
-        columns = symbols.get_indexer([name for name in kind.markers if name in symbols])
+        columns = np.flatnonzero(role == kind.name)
         strength = typical * np.exp(rng.normal(np.log(5), 0.8, len(columns)))
         leak = np.where(same, 0.08, 0.02)[:, None] * np.exp(rng.normal(0, 0.7, (len(same), len(columns))))
         weights[:, columns] = strength * np.minimum(leak, 0.5)
         weights[own, columns] = strength
 
 
-def _set_share(weights, symbols, names, share, rng):
-    """Give the genes `names` the given share of every type's molecules, with a little variation by type."""
-    columns = symbols.get_indexer(list(names))
+def _set_share(weights, columns, share, rng):
+    """Give the genes `columns` the given share of every type's molecules, with a little variation by type."""
     rest = weights.sum(axis=1) - weights[:, columns].sum(axis=1)
     split = rng.dirichlet(np.full(len(columns), 3.0))
     wanted = share * np.exp(rng.normal(0, 0.25, len(weights)))
     weights[:, columns] = (rest * wanted / (1 - wanted))[:, None] * split
 
 
-def _loadings(symbols, rng):
-    loadings = np.zeros((len(PROGRAMME_NAMES), len(symbols)))
-    for row, members in enumerate(cell_types.PROGRAMMES.values()):
-        columns = symbols.get_indexer([name for name in members if name in symbols])
+def _loadings(role, rng):
+    loadings = np.zeros((len(PROGRAMME_NAMES), len(role)))
+    for row, name in enumerate(PROGRAMMES):
+        columns = np.flatnonzero(role == name)
         loadings[row, columns] = rng.uniform(0.5, 1.0, len(columns))
-    hidden = loadings[len(cell_types.PROGRAMMES) :]
+    hidden = loadings[len(PROGRAMMES) :]
     hidden[:] = rng.normal(0, 0.35, hidden.shape) * (rng.random(hidden.shape) < 0.25)
     return loadings
 

@@ -11,9 +11,13 @@ from tissuemake.files import sha256, write_json
 from tissuemake.simulate import cell_types
 from tissuemake.simulate.atlas import simulate_atlas
 from tissuemake.simulate.expression import build_biology, donor_effect, draw_molecules, programme_states
-from tissuemake.simulate.staining import render
+from tissuemake.simulate.staining import render, shape_nuclei
 from tissuemake.simulate.tissue import Section, place_cells, simulate_section, stream
+from tissuemake.simulate.truth import write_hd_truth, write_visium_truth, write_xenium_truth
 from tissuemake.simulate.visium import capture_spots, write_visium
+from tissuemake.simulate.visium_hd import capture_bins, write_visium_hd
+from tissuemake.simulate.xenium_bundle import write_xenium
+from tissuemake.simulate.xenium_capture import capture_transcripts
 
 DONOR = "section_donor"
 
@@ -108,17 +112,18 @@ def simulate_tissue(
     section, cells = simulate_cells(seed=seed, spots=spots, zones=zones, n_genes=n_genes)
     table = cell_table(cells)
     picture = render(section, table, seed, mpp)
+    nuclei = shape_nuclei(section, table, seed)
     truth = output / "truth"
-    truth.mkdir(exist_ok=True)
-    capture = capture_spots(section, table, cells.X, seed, gene_shift)
-    write_visium(output / "visium", capture, cells.var, picture, mpp)
-    inside = capture.spots["in_tissue"] == 1
-    capture.composition[inside].to_csv(truth / "visium_composition.tsv", sep="\t")
-    where = section.zone_names(section.zone_at(capture.spots["x"], capture.spots["y"]))
-    labels = pd.DataFrame({"label": where}, index=capture.spots.index)
-    labels[inside].to_csv(truth / "visium_zones.tsv", sep="\t")
-    biology = build_biology(seed, n_genes)
-    atlas = simulate_atlas(biology, seed, atlas_cells, gene_shift)
+    spots_seen = capture_spots(section, table, cells.X, seed, gene_shift)
+    write_visium(output / "visium", spots_seen, cells.var, picture, mpp)
+    write_visium_truth(truth, section, spots_seen)
+    bins_seen = capture_bins(section, nuclei, cells.X, cells.var, seed, gene_shift)
+    write_visium_hd(output / "visium_hd", bins_seen, picture, mpp)
+    write_hd_truth(truth, section, bins_seen, table["cell_type"].to_numpy())
+    transcripts_seen = capture_transcripts(section, nuclei, cells.X, cells.var, seed, gene_shift)
+    names = write_xenium(output / "xenium", transcripts_seen, picture, mpp, seed)
+    write_xenium_truth(truth, transcripts_seen, names, cells)
+    atlas = simulate_atlas(build_biology(seed, n_genes), seed, atlas_cells, gene_shift)
     atlas.write_h5ad(output / "atlas.h5ad", compression="gzip", compression_opts=1)
     cells.write_h5ad(truth / "cells.h5ad", compression="gzip", compression_opts=1)
     parameters = {

@@ -1,0 +1,65 @@
+"""The truth beside the vendor folders: composition and zone of every spot, bin and cell."""
+
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from tissuemake.simulate import cell_types
+from tissuemake.simulate.tissue import Section
+from tissuemake.simulate.visium import SpotCapture
+from tissuemake.simulate.visium_hd import HDCapture, bin_barcodes
+from tissuemake.simulate.xenium_capture import XeniumCapture
+
+
+def write_visium_truth(folder: Path, section: Section, capture: SpotCapture) -> None:
+    """Write ``visium_composition.tsv`` (cells under each spot) and ``visium_zones.tsv``, spots in tissue."""
+    spots = capture.spots[capture.spots["in_tissue"] == 1]
+    _write(folder / "visium_composition.tsv", capture.composition.loc[spots.index])
+    zones = section.zone_names(section.zone_at(spots["x"], spots["y"]))
+    _write(folder / "visium_zones.tsv", pd.DataFrame({"label": zones}, index=spots.index))
+
+
+def write_hd_truth(folder: Path, section: Section, capture: HDCapture, kinds: np.ndarray) -> None:
+    """Write the same for the 8 µm bins in tissue, by the share of each segmented cell's 2 µm bins.
+
+    Composition is in cells: a cell spread over four bins gives a quarter to each; a bin between cells is all 0.
+    """
+    small, shape = capture.in_tissue[2].shape, capture.in_tissue[8].shape
+    rows, cols = (axis.ravel() for axis in np.indices(small))
+    parent = (rows // 4) * shape[1] + cols // 4
+    taken = capture.cell_of_bin >= 0
+    cell = capture.cell_of_bin[taken]
+    part = 1 / np.bincount(cell, minlength=len(capture.cells))[cell]
+    types = len(cell_types.NAMES)
+    flat = parent[taken] * types + kinds[capture.cells][cell]
+    cells = np.bincount(flat, weights=part, minlength=shape[0] * shape[1] * types).reshape(-1, types)
+    inside = capture.in_tissue[8].ravel()
+    index = pd.Index(bin_barcodes(8, shape)[inside], name="barcode")
+    _write(
+        folder / "visium_hd_8um_composition.tsv",
+        pd.DataFrame(np.round(cells[inside], 4), index=index, columns=list(cell_types.NAMES)),
+    )
+    row, col = (axis.ravel()[inside] for axis in np.indices(shape))
+    x, y = capture.window.left + 8 * col + 4.0, capture.window.top + 8 * row + 4.0
+    zones = section.zone_names(section.zone_at(x, y))
+    _write(folder / "visium_hd_8um_zones.tsv", pd.DataFrame({"label": zones}, index=index))
+
+
+def write_xenium_truth(folder: Path, capture: XeniumCapture, names: np.ndarray, cells: ad.AnnData) -> None:
+    """Write ``xenium_zones.tsv``, ``xenium_cell_types.tsv`` (labels) and ``xenium_composition.tsv`` (one-hot)."""
+    obs = cells.obs.iloc[capture.cells]
+    index = pd.Index(names, name="barcode")
+    for name, column in (("zones", "zone"), ("cell_types", "cell_type")):
+        labels = pd.DataFrame({"label": obs[column].astype(str).to_numpy()}, index=index)
+        _write(folder / f"xenium_{name}.tsv", labels)
+    one_hot = (obs["cell_type"].astype(str).to_numpy()[:, None] == np.array(cell_types.NAMES)).astype(int)
+    _write(
+        folder / "xenium_composition.tsv", pd.DataFrame(one_hot, index=index, columns=list(cell_types.NAMES))
+    )
+
+
+def _write(path, table):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, sep="\t", index_label="barcode")
