@@ -63,7 +63,7 @@ def thumbnail(path: str | Path, long_side: int = HIRES_LONG_SIDE) -> np.ndarray:
         for reader in (_openslide_thumbnail, _tiff_thumbnail, _pil_thumbnail):
             picture = reader(Path(path), long_side)
             if picture is not None:
-                return _shrink(picture, long_side)
+                return shrink(picture, long_side)
     except InputError:
         raise
     except Exception as error:  # decoders raise whatever they like on a corrupt file
@@ -119,7 +119,8 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image[..., :3])
 
 
-def _shrink(picture: np.ndarray, long_side: int) -> np.ndarray:
+def shrink(picture: np.ndarray, long_side: int) -> np.ndarray:
+    """Scale an image down to at most `long_side` pixels, by averaging."""
     from PIL import Image
 
     scaled = Image.fromarray(to_rgb(picture))
