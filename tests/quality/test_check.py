@@ -1,0 +1,115 @@
+"""The check: whole folders pass, every broken one gets its code, its message and its remedy."""
+
+import json
+
+import pytest
+from tests.broken_folders import BROKEN, SAMPLE, atlas, visium
+
+from tissuemake.files import write_json
+from tissuemake.quality import check as check_module
+from tissuemake.quality.check import check_sample
+from tissuemake.quality.check_reference import check_reference
+from tissuemake.sheets import Reference, Sample
+
+
+def run(tmp_path, row, reference_row=None, receipts=()):
+    """The sample's ``check.json``, with its reference checked first as the workflow does."""
+    mpp = float(row["mpp"]) if row.get("mpp") else None
+    sample = Sample(**{**row, "mpp": mpp})
+    reference, verdict_of_reference = None, None
+    if reference_row:
+        reference = Reference(**reference_row)
+        verdict_of_reference = tmp_path / "reference.json"
+        check_reference(reference, verdict_of_reference)
+    output = tmp_path / "check.json"
+    check_sample(sample, output, reference=reference, reference_check=verdict_of_reference, receipts=receipts)
+    return json.loads(output.read_text())
+
+
+def test_a_whole_folder_passes_with_its_facts(tmp_path):
+    found = run(tmp_path, {**visium(tmp_path / "s"), "reference": "atlas"}, atlas(tmp_path / "r"))
+    assert (found["sample"], found["status"], found["findings"]) == (SAMPLE, "pass", [])
+    facts = found["facts"]
+    assert facts["software"] == "Space Ranger 3.0.0"
+    assert (facts["n_observations"], facts["n_genes"], facts["gene_overlap"]) == (36, 80, 80)
+    assert facts["microns_per_pixel"] == 1.0
+    assert facts["image_px"] == [1000, 900]
+    assert len(facts["fingerprint"]) == 64 and facts["expected_memory_mb"] > 100
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_input_is_named_with_its_remedy(tmp_path, name):
+    broken = BROKEN[name]
+    reference_row = broken.build_reference(tmp_path / "r") if broken.build_reference else None
+    found = run(tmp_path, broken.build(tmp_path / "s"), reference_row)
+    assert found["status"] == "fail"
+    failures = {finding["code"]: finding for finding in found["findings"] if finding["level"] == "fail"}
+    assert broken.code in failures, found["findings"]
+    assert "unexpected" not in failures
+    finding = failures[broken.code]
+    for word in (SAMPLE, *broken.words):
+        assert word in finding["message"]
+    assert len(finding["remedy"]) > 10
+
+
+def test_a_broken_reference_fails_on_its_own(tmp_path):
+    for name in ("reference_without_counts", "one_label", "unknown_label_key"):
+        row = BROKEN[name].build_reference(tmp_path / name)
+        check_reference(Reference(**row), tmp_path / "check.json")
+        found = json.loads((tmp_path / "check.json").read_text())
+        assert (found["reference"], found["status"]) == ("atlas", "fail")
+        wanted = {"unknown_label_key": "unknown_label_key"}.get(
+            name, name.replace("one_label", "one_cell_type")
+        )
+        assert [finding["code"] for finding in found["findings"]] == [wanted]
+    assert "Did you mean 'cell_type'?" in found["findings"][0]["remedy"]
+
+
+def test_a_failed_fetch_is_the_samples_failure(tmp_path):
+    receipt = tmp_path / "abc.json"
+    write_json({"status": "failed", "message": "u answered 404.", "remedy": "Correct the URL."}, receipt)
+    found = run(tmp_path, visium(tmp_path / "s"), receipts=[receipt])
+    assert found["findings"] == [
+        {
+            "level": "fail",
+            "code": "not_fetched",
+            "message": f"Sample '{SAMPLE}': u answered 404.",
+            "remedy": "Correct the URL.",
+        }
+    ]
+
+
+def test_what_nobody_foresaw_is_a_finding_too(tmp_path, monkeypatch, capsys):
+    def explode(_):
+        raise RuntimeError("the moon")
+
+    monkeypatch.setattr(check_module, "open_reader", explode)
+    found = run(tmp_path, visium(tmp_path / "s"))
+    assert found["findings"][0]["code"] == "unexpected"
+    assert "the moon" in found["findings"][0]["message"]
+    assert "RuntimeError: the moon" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("column", "lines", "code"),
+    [
+        ("labels", ["barcode\tlabel", "nobody-1\tA"], "labels_of_another_sample"),
+        ("labels", ["barcode\ta\tb", "x\t1\t2"], "bad_labels"),
+        ("truth", ["barcode\tT\tB", "nobody-1\t1\t2"], "truth_of_another_sample"),
+    ],
+)
+def test_labels_and_truth_belong_to_the_sample(tmp_path, column, lines, code):
+    table = tmp_path / "table.tsv"
+    table.write_text("\n".join(lines) + "\n")
+    found = run(tmp_path, {**visium(tmp_path / "s"), column: str(table)})
+    assert [finding["code"] for finding in found["findings"]] == [code]
+    assert "table.tsv" in found["findings"][0]["message"]
+
+
+def test_the_fingerprint_follows_content(tmp_path):
+    row = visium(tmp_path / "s")
+    first = run(tmp_path, row)["facts"]["fingerprint"]
+    assert run(tmp_path, row)["facts"]["fingerprint"] == first
+    path = tmp_path / "s" / "outs" / "spatial" / "tissue_positions.csv"
+    path.write_text(path.read_text().replace("150.0", "150.1"))
+    assert run(tmp_path, row)["facts"]["fingerprint"] != first

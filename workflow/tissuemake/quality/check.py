@@ -1,0 +1,134 @@
+"""Look at a sample before anything heavy, in seconds. Writes a verdict, never raises."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import anndata as ad
+import pandas as pd
+
+from tissuemake.ingest import open_reader
+from tissuemake.ingest.base import Reader
+from tissuemake.quality.barcode_checks import check_barcodes, check_tables
+from tissuemake.quality.fingerprint import fingerprint
+from tissuemake.quality.gene_checks import (
+    check_organism,
+    check_reference_fits,
+    check_reference_verdict,
+    gene_table,
+)
+from tissuemake.quality.geometry_checks import check_images, check_lattice, check_mpp
+from tissuemake.quality.matrix_checks import check_matrix, read_matrix
+from tissuemake.quality.receipts import check_receipts
+from tissuemake.quality.slide_checks import check_slide
+from tissuemake.quality.verdict import Verdict
+from tissuemake.sheets import Reference, Sample
+
+
+def check_sample(
+    row: Sample,
+    output: Path,
+    *,
+    reference: Reference | None = None,
+    reference_check: Path | None = None,
+    receipts: Sequence[Path] = (),
+) -> None:
+    """Write the ``check.json`` of a sample: status, findings with remedies, facts.
+
+    Parameters
+    ----------
+    row
+        A row of ``samples.tsv`` whose paths lie on this machine (``row.located()``).
+    output
+        Where the verdict goes.
+    reference
+        The row of its reference, located as well.
+    reference_check
+        The verdict on that reference.
+    receipts
+        Of the row's fetched or simulated files.
+    """
+    started = time.perf_counter()
+    verdict = Verdict("sample", row.sample)
+    with verdict.guard("receipts"):
+        check_receipts(verdict, receipts)
+    if not verdict.failed:
+        with verdict.guard(row.path):
+            reader = open_reader(row)
+            _inspect(verdict, reader, reference, reference_check)
+            for note in reader.notes:
+                verdict.add(note)
+            verdict.facts["fingerprint"] = fingerprint(_inputs(reader))
+    verdict.facts["seconds"] = round(time.perf_counter() - started, 2)
+    verdict.write(Path(output))
+
+
+def _inputs(reader: Reader) -> list[Path]:
+    row = reader.row
+    named = [Path(cell) for cell in (row.spots, row.image, row.alignment, row.labels, row.truth) if cell]
+    return [*reader.files(), *(path for path in named if path.exists())]
+
+
+def _inspect(
+    verdict: Verdict, reader: Reader, reference: Reference | None, reference_check: Path | None
+) -> None:
+    verdict.facts |= {key: getattr(reader, key) for key in ("software", "chemistry", "layout", "observation")}
+    row = reader.row
+    if row.image:
+        with verdict.guard(row.image):
+            check_slide(row.sample, Path(row.image))
+    counts = _check_counts(verdict, reader)
+    positions = _check_positions(verdict, reader, counts)
+    if positions is not None:
+        _check_geometry(verdict, reader, positions)
+    check_tables(verdict, row, None if counts is None else counts.obs_names)
+    if counts is not None:
+        with verdict.guard(row.path):
+            _check_genes(verdict, reader, counts, reference, reference_check)
+
+
+def _check_counts(verdict: Verdict, reader: Reader) -> ad.AnnData | None:
+    counts = None
+    with verdict.guard(reader.row.path):
+        counts, stored = read_matrix(reader)
+        check_matrix(verdict, reader, counts, stored)
+    return counts
+
+
+def _check_positions(verdict: Verdict, reader: Reader, counts: ad.AnnData | None) -> pd.DataFrame | None:
+    positions = None
+    with verdict.guard(reader.row.spots or reader.row.path):
+        positions = reader.positions()
+        if counts is not None:
+            check_barcodes(verdict, reader, counts.obs_names, positions)
+            # Spots without counts (a positions file lists all 4,992) say nothing about this section.
+            positions = positions[positions.index.isin(counts.obs_names)]
+    return positions
+
+
+def _check_geometry(verdict: Verdict, reader: Reader, positions: pd.DataFrame) -> None:
+    # A slide that cannot be read was reported; what it might say of itself is not asked again.
+    corrupt = any(finding["code"] == "corrupt_slide" for finding in verdict.findings)
+    with verdict.guard(reader.row.path):
+        from_pitch = check_lattice(verdict, reader, positions)
+        if not corrupt:
+            check_mpp(verdict, reader, positions, from_pitch)
+    if not corrupt:
+        with verdict.guard(reader.row.image or reader.row.path):
+            check_images(verdict, reader, positions)
+
+
+def _check_genes(
+    verdict: Verdict,
+    reader: Reader,
+    counts: ad.AnnData,
+    reference: Reference | None,
+    reference_check: Path | None,
+) -> None:
+    genes = gene_table(counts)
+    organism = check_organism(verdict, reader, genes)
+    if reference is None:
+        return
+    if reference_check is not None:
+        check_reference_verdict(verdict, reader.row, reference, reference_check)
+    check_reference_fits(verdict, reader.row, genes, organism, reference)

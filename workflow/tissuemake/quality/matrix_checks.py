@@ -1,0 +1,112 @@
+"""Is the matrix what it should be: readable, raw, one row per barcode, deep enough, small enough?"""
+
+import os
+from pathlib import Path
+
+import anndata as ad
+import h5py
+import numpy as np
+import scipy.sparse as sp
+
+from tissuemake.errors import InputError
+from tissuemake.ingest.base import Reader
+from tissuemake.ingest.counts import GENE_EXPRESSION, check_counts
+from tissuemake.quality.thresholds import floors
+from tissuemake.quality.verdict import Verdict
+
+# Above this many stored values (about 8 s of reading) the check looks at blocks of barcodes only.
+MANY_VALUES = 50_000_000
+BLOCKS, BLOCK_BARCODES = 20, 1000
+# Measured on filter_spots, the stage that holds most copies: see `expected_memory_mb`.
+BASE_MB, BYTES_PER_VALUE = 450, 60
+
+
+def read_matrix(reader: Reader) -> tuple[ad.AnnData, int]:
+    """All features of a sample and the number of stored values; a sample of barcodes when there are many."""
+    for path in reader.files():
+        if path.suffix == ".h5" and h5py.is_hdf5(path):
+            stored = _stored_values(path)
+            if stored > MANY_VALUES:
+                return _sampled(path, reader), stored
+    counts = reader.counts()
+    return counts, int(counts.X.nnz)
+
+
+def _stored_values(path: Path) -> int:
+    try:
+        with h5py.File(path) as handle:
+            return int(handle["matrix/data"].shape[0]) if "matrix/data" in handle else 0
+    except OSError:
+        return 0  # cut short: the reader says so in its own words
+
+
+def _sampled(path: Path, reader: Reader) -> ad.AnnData:
+    """Every barcode and feature by name, values for 20 blocks of 1,000 barcodes, zeros elsewhere."""
+    from tissuemake.ingest.counts import make_counts
+
+    try:
+        with h5py.File(path) as handle:
+            matrix = handle["matrix"]
+            n_features, n_barcodes = (int(size) for size in matrix["shape"][:])
+            bounds = matrix["indptr"][:].astype(np.int64)
+            features = matrix["features"]
+            names, ids, types = (features[key][:].astype(str) for key in ("name", "id", "feature_type"))
+            barcodes = matrix["barcodes"][:].astype(str)
+            data, indices, lengths = [], [], np.zeros(n_barcodes, dtype=np.int64)
+            for start in np.linspace(0, max(n_barcodes - BLOCK_BARCODES, 0), BLOCKS).astype(int):
+                rows = slice(start, start + BLOCK_BARCODES)
+                first, last = bounds[rows][0], bounds[min(start + BLOCK_BARCODES, n_barcodes)]
+                data.append(matrix["data"][first:last])
+                indices.append(matrix["indices"][first:last])
+                lengths[rows] = np.diff(bounds[start : start + BLOCK_BARCODES + 1])
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            "unreadable_matrix",
+            f"{reader.where(path)} is not a readable 10x h5 matrix ({error}).",
+            "Copy the file again from where the instrument's software wrote it.",
+        ) from error
+    pointers = np.concatenate([[0], np.cumsum(lengths)])
+    parts = (np.concatenate(data), np.concatenate(indices), pointers)
+    return make_counts(sp.csr_matrix(parts, shape=(n_barcodes, n_features)), barcodes, names, ids, types)
+
+
+def check_matrix(verdict: Verdict, reader: Reader, counts: ad.AnnData, stored: int) -> None:
+    """Counts are counts, and enough of them; adds facts about size and depth."""
+    genes = (counts.var["feature_type"] == GENE_EXPRESSION).to_numpy()
+    totals = np.asarray(counts.X[:, genes].sum(axis=1)).ravel() if genes.any() else np.zeros(counts.n_obs)
+    seen = totals[totals > 0]
+    median = float(np.median(seen)) if seen.size and np.isfinite(seen).all() else 0.0
+    memory = expected_memory_mb(stored)
+    verdict.facts |= {
+        "n_observations": int(counts.n_obs),
+        "n_genes": int(genes.sum()),
+        "n_values": stored,
+        "median_counts": round(median, 1),
+        "expected_memory_mb": memory,
+    }
+    check_counts(counts, reader.where(reader.row.path))
+    least = floors(reader.observation, int(genes.sum()), reader.pitch_um)["min_counts"]
+    if median < least:
+        verdict.warn(
+            "few_counts",
+            f"{reader.where(reader.row.path)}: the median {reader.observation} has {median:g} counts, below "
+            f"the {least:g} that the filter asks for.",
+            "Expect to lose most of it. If the sample is meant to be this shallow, set filter: min_counts.",
+        )
+    _check_memory(verdict, memory, stored)
+
+
+def expected_memory_mb(stored: int) -> int:
+    """Peak memory of the heaviest per-sample stage, from the stored values of the matrix."""
+    return round(BASE_MB + BYTES_PER_VALUE * stored / 1e6)
+
+
+def _check_memory(verdict: Verdict, memory: int, stored: int) -> None:
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
+    if memory > machine:
+        verdict.warn(
+            "much_memory",
+            f"Sample '{verdict.name}' holds {stored:,} values and will need about {memory / 1000:.1f} GB of "
+            f"memory; this machine has {machine / 1000:.1f} GB.",
+            "Run it on a machine with more memory, or choose larger bins (column bin_um).",
+        )
