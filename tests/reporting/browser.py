@@ -21,8 +21,8 @@ def chromium(profile: Path) -> Iterator:
 
     options = webdriver.ChromeOptions()
     options.binary_location = binary
-    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-dev-shm-usage"
-    for flag in [*flags.split(), f"--user-data-dir={profile}", "--window-size=1280,900"]:
+    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-dev-shm-usage"
+    for flag in [*flags.split(), f"--user-data-dir={profile}", "--disable-background-networking"]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     made = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
@@ -60,10 +60,15 @@ def console_errors(driver) -> list[str]:
 
 
 def requested(driver) -> set[str]:
-    """Schemes of everything the page asked for."""
-    events = (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
-    sent = [event for event in events if event["method"] == "Network.requestWillBeSent"]
-    return {event["params"]["request"]["url"].split(":")[0] for event in sent}
+    """Schemes of everything the page asked for that its content policy did not stop."""
+    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    by_kind = {"Network.requestWillBeSent": {}, "Network.loadingFailed": {}}
+    for event in events:
+        if event["method"] in by_kind:
+            by_kind[event["method"]][event["params"]["requestId"]] = event["params"]
+    sent, failed = by_kind.values()
+    stopped = {key for key, params in failed.items() if params.get("blockedReason") == "csp"}
+    return {params["request"]["url"].split(":")[0] for key, params in sent.items() if key not in stopped}
 
 
 def overflow(driver) -> int:

@@ -187,6 +187,8 @@ def ticks(low: float, high: float, log: bool = False, wanted: int = 5) -> list[f
             decade + np.log10(m) for decade in range(int(np.floor(low)), int(high) + 1) for m in (1, 2, 5)
         ]
         inside = [mark for mark in marks if low <= mark <= high]
+        if len(inside) < 2:  # less than a decade: round numbers on the linear scale, where they stand
+            return [float(np.log10(value)) for value in ticks(10**low, 10**high) if value > 0]
         if len(inside) > wanted + 1:
             inside = [mark for mark in inside if abs(mark - round(mark)) < 1e-9]
         return inside

@@ -1,4 +1,4 @@
-"""What a tissue can be coloured by: cell types, domains, genes and quality as named layers, one value per spot."""
+"""What a tissue can be coloured by: cell types, domains, genes and quality as named layers."""
 
 from dataclasses import dataclass, field
 

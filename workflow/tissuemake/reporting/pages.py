@@ -74,13 +74,13 @@ def plain(value: object) -> object:
 
 
 def number(value: object, digits: int = 3) -> str:
-    """Return a number as people write it: thousands apart, `digits` significant; a dash for what is missing."""
+    """Return a number as people write it: thousands apart, `digits` significant, a dash for nothing."""
     if value is None or isinstance(value, str):
         return value or "–"
     value = float(value)
     if not math.isfinite(value):
         return "–"
-    if value == round(value) and abs(value) < 1e15 or abs(value) >= 10**digits:
+    if (value == round(value) and abs(value) < 1e15) or abs(value) >= 10**digits:
         return f"{value:,.0f}".replace("-", "−")
     return f"{value:.{digits}g}".replace("-", "−")
 

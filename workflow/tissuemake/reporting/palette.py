@@ -1,20 +1,22 @@
-"""Colours of the pages: viridis for numbers, 24 colours for classes that colour-blind readers can tell apart."""
+"""Colours of the pages: viridis for numbers, 24 for classes that colour-blind readers can tell apart."""
 
 import numpy as np
 
-# Okabe & Ito's seven, then the colours farthest from all before them in CIELAB, each distance the smallest of
-# normal, deuteranope and protanope vision (Machado et al. 2009): no two are nearer than ΔE 16 in any of the three.
+# Okabe & Ito's seven, then always the colour farthest from those before it in CIELAB, where a distance is the
+# smallest of normal, deuteranope and protanope vision (Machado et al. 2009). No two are nearer than ΔE 16.
 CATEGORICAL = (
-    "#0072b2 #e69f00 #009e73 #cc79a7 #56b4e9 #d55e00 #f0e442 #0000ff #870f0f #69f096 #6969ff #692d5a "
-    "#3c2da5 #ffc3d2 #ff005a #6996ff #ff965a #2d2dd2 #2d693c #780f78 #b42d00 #3cd296 #69e1ff #a54b87"
-).split()
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#0000ff",
+    "#870f0f", "#69f096", "#6969ff", "#692d5a", "#3c2da5", "#ffc3d2", "#ff005a", "#6996ff",
+    "#ff965a", "#2d2dd2", "#2d693c", "#780f78", "#b42d00", "#3cd296", "#69e1ff", "#a54b87",
+)  # fmt: skip
 MISSING = "#9aa0a6"
 
 # Anchors of matplotlib's viridis (van der Walt & Smith, CC0), every 1/16; between them straight lines.
 _VIRIDIS = (
-    "440154 48186a 472d7b 424086 3b528b 33638d 2c728e 26828e 21918c 1fa088 28ae80 3fbc73 5ec962 84d44b addc30 "
-    "d8e219 fde725"
-).split()
+    "440154", "48186a", "472d7b", "424086", "3b528b", "33638d", "2c728e", "26828e",
+    "21918c", "1fa088", "28ae80", "3fbc73", "5ec962", "84d44b", "addc30", "d8e219",
+    "fde725",
+)  # fmt: skip
 # Blue, white, red: Moreland's cool-warm ends with a neutral middle.
 _DIVERGING = ((59, 76, 192), (242, 242, 242), (180, 4, 38))
 

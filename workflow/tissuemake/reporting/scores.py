@@ -20,6 +20,20 @@ def tables(evaluation: pd.DataFrame) -> list[dict]:
     return [_table(str(task), part) for task, part in evaluation.groupby("task", sort=True)]
 
 
+def cohort_tables(evaluation: pd.DataFrame) -> list[dict]:
+    """Return one table per task: the mean over samples of each method and metric, and each sample's winner."""
+    found = []
+    for task, part in evaluation.groupby("task", sort=True):
+        table = _table(str(task), part)
+        table["samples"] = int(part["sample"].nunique())
+        table["winners"] = [
+            {"sample": str(sample), "best": best_method(own, str(task))}
+            for sample, own in part.groupby("sample", sort=True)
+        ]
+        found.append(table)
+    return found
+
+
 def _table(task: str, part: pd.DataFrame) -> dict:
     wide = part.pivot_table(index="method", columns="metric", values="value", aggfunc="mean", dropna=False)
     wide = wide.dropna(how="all", axis=1)

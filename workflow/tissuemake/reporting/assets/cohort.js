@@ -2,6 +2,7 @@
 // Sorts the tables of the cohort page: click a heading, click again to turn the order round.
 
 function sortKey(cell) {
+  if (!cell) return ""; // a failed sample's reason spans the columns it has no numbers for
   const value = cell.dataset.sort ?? cell.textContent.trim();
   const number = Number(value);
   return value !== "" && Number.isFinite(number) ? number : value.toLowerCase();

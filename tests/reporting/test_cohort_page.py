@@ -1,0 +1,89 @@
+"""The cohort page: a row per sample, failures with their remedy, links that lead somewhere."""
+
+import pytest
+
+from reporting.browser import DESKTOP, PHONE, chromium, console_errors, open_page, overflow, requested
+from reporting.toy_tissue import SAMPLE, Toy
+from tissuemake import contracts, files
+from tissuemake.reporting.cohort_page import read_evaluations, report_cohort
+from tissuemake.reporting.sample_page import report_sample
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, toy):
+    folder = tmp_path_factory.mktemp("run") / "results"
+    plain = Toy(folder / "samples" / "zcells", image=False, observation="cell", spots=300)
+    page = folder / "samples" / SAMPLE / "report.html"
+    report_sample(SAMPLE, **toy.report_inputs(), output=page)
+    report_sample(SAMPLE, **plain.report_inputs(), output=folder / "samples" / "zcells" / "report.html")
+    finding = {
+        "level": "fail",
+        "code": "x",
+        "message": "No positions <b>here</b>.",
+        "remedy": "Put them back.",
+    }
+    bad = folder / "samples" / "bad" / "check.json"
+    files.write_json({"sample": "bad", "status": "fail", "findings": [finding], "facts": {}}, bad)
+    rejected = {"line-4": {**finding, "message": f"'{HOSTILE}' is no name.", "sample": HOSTILE}}
+    report_cohort(
+        checks={SAMPLE: toy.check, "zcells": plain.check, "bad": bad},
+        rejected=rejected,
+        rows={SAMPLE: toy.row, "zcells": plain.row, "bad": toy.row},
+        evaluations=[toy.evaluation, toy.evaluation],
+        filtered={SAMPLE: toy.filtered, "zcells": plain.filtered},
+        proportions={SAMPLE: toy.proportions},
+        imputed={SAMPLE: toy.imputed},
+        domains={SAMPLE: toy.domains, "zcells": plain.domains},
+        output=folder / "report" / "index.html",
+    )
+    return folder
+
+
+def test_a_score_given_twice_counts_once(toy):
+    assert len(read_evaluations([toy.evaluation, toy.evaluation])) == 4
+    assert list(read_evaluations([]).columns) == list(contracts.EVALUATION.columns)
+
+
+@pytest.mark.browser
+def test_cohort_in_the_browser(results, tmp_path):
+    page = results / "report" / "index.html"
+    with chromium(tmp_path / "profile") as driver:
+        for size in (DESKTOP, PHONE):
+            open_page(driver, page, size)
+            assert console_errors(driver) == []
+            assert requested(driver) <= {"file", "data"}
+            assert overflow(driver) <= 0
+        open_page(driver, page)
+        rows = driver.find_elements("css selector", "table.samples tbody tr")
+        assert len(rows) == 4
+        failed = [row for row in rows if row.get_attribute("class") == "fail"]
+        assert {HOSTILE, "bad"} == {row.find_element("class name", "name").text for row in failed}
+        assert all("Put them back." in row.text for row in failed)
+        _links_resolve(driver, results)
+        _sorts(driver)
+
+
+def _links_resolve(driver, results):
+    links = {link.get_attribute("href") for link in driver.find_elements("css selector", "table.samples a")}
+    wanted = {(results / "samples" / name / "report.html").resolve().as_uri() for name in (SAMPLE, "zcells")}
+    assert links == wanted
+    assert all((results / "samples" / link.split("/")[-2] / "report.html").is_file() for link in links)
+
+
+def _sorts(driver):
+    names = (
+        "return [...document.querySelectorAll('table.samples tbody .name')].map((name) => name.textContent)"
+    )
+    kept = driver.find_element("xpath", "//table[contains(@class,'samples')]//button[text()='Kept']")
+    kept.click()
+    assert driver.execute_script(names)[:2] == [SAMPLE, "zcells"]
+    kept.click()
+    assert driver.execute_script(names)[:2] == ["zcells", SAMPLE]
+
+
+def test_empty_cohort_is_a_page(tmp_path):
+    output = tmp_path / "index.html"
+    report_cohort(checks={}, rejected={}, rows={}, evaluations=[], filtered={}, output=output)
+    assert "has no samples" in output.read_text()

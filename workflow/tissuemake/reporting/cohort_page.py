@@ -1,0 +1,202 @@
+"""The page of the cohort: a row per sample, failed ones in red with what to do, and who won at which task."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import anndata as ad
+import pandas as pd
+
+from tissuemake import contracts, files
+from tissuemake.contracts import type_columns
+from tissuemake.reporting import pages, scores
+from tissuemake.reporting.thumbnail import draw_thumbnail
+
+ORDER = {"fail": 0, "warn": 1, "pass": 2}
+DOMINANT = 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the cohort's table."""
+
+    name: str
+    status: str
+    row: dict
+    findings: list[dict]
+    link: str = ""
+    thumbnail: str = ""
+    numbers: dict = field(default_factory=dict)
+    dominant: list[tuple[str, float]] = field(default_factory=list)
+    best: tuple[str, str, float] | None = None
+
+    @property
+    def rank(self) -> int:
+        """Where the row stands: failures first, then warnings."""
+        return ORDER.get(self.status, 2)
+
+
+def report_cohort(
+    *,
+    checks: dict[str, Path],
+    rejected: dict[str, dict],
+    rows: dict[str, dict],
+    evaluations: list[Path],
+    filtered: dict[str, Path],
+    output: Path,
+    proportions: dict[str, dict[str, Path]] | None = None,
+    imputed: dict[str, dict[str, Path]] | None = None,
+    domains: dict[str, Path] | None = None,
+    title: str = "Cohort",
+) -> None:
+    """Write the cohort's page.
+
+    Parameters
+    ----------
+    checks
+        Sample → ``check.json``; a failed check makes a red row.
+    rejected
+        Safe name → finding of a row that the sheet's reader set aside; its key ``sample`` is the name as given.
+    rows
+        Sample → its row of the sheet.
+    evaluations
+        Evaluation tables, per sample or per task; a row that stands in several counts once.
+    filtered
+        Sample → ``filtered.h5ad``, of the samples that went through.
+    output
+        The page. Sample pages are linked at ``../samples/SAMPLE/report.html`` beside its folder.
+    proportions, imputed, domains
+        Sample → (method →) file, for dominant types, time and memory; each may lack samples.
+    """
+    evaluation = read_evaluations(evaluations)
+    entries = [_rejected(name, finding) for name, finding in rejected.items()]
+    for sample, path in checks.items():
+        entries.append(
+            _entry(
+                sample,
+                files.read_json(path),
+                rows.get(sample, {}),
+                evaluation[evaluation["sample"] == sample],
+                filtered.get(sample),
+                (proportions or {}).get(sample, {}),
+                (imputed or {}).get(sample, {}),
+                (domains or {}).get(sample),
+            )
+        )
+    entries.sort(key=lambda entry: (entry.rank, entry.name))
+    html = pages.render(
+        "cohort.html.j2",
+        styles=("base.css", "cohort.css"),
+        scripts=("cohort.js",),
+        title=title,
+        entries=entries,
+        counts={status: sum(entry.status == status for entry in entries) for status in ORDER},
+        observations=sum(entry.numbers.get("kept", 0) for entry in entries),
+        tasks=scores.cohort_tables(evaluation),
+    )
+    pages.write_page(html, output)
+
+
+def read_evaluations(paths: list[Path]) -> pd.DataFrame:
+    """Return all scores of the cohort as one table; empty when there are none."""
+    tables = [contracts.read_table(path, contracts.EVALUATION) for path in paths]
+    tables = [table for table in tables if len(table)]
+    if not tables:
+        return pd.DataFrame(columns=contracts.EVALUATION.columns)
+    return pd.concat(tables, ignore_index=True).drop_duplicates(["sample", "task", "method", "metric"])
+
+
+def _rejected(name: str, finding: dict) -> Entry:
+    return Entry(str(finding.get("sample") or name), "fail", {}, [finding])
+
+
+def _entry(
+    sample: str,
+    check: dict,
+    row: dict,
+    evaluation: pd.DataFrame,
+    filtered: Path | None,
+    proportions: dict[str, Path],
+    imputed: dict[str, Path],
+    domains: Path | None,
+) -> Entry:
+    findings = [item for item in check.get("findings", []) if item.get("level") in ("fail", "warn")]
+    status = str(check.get("status", "pass"))
+    if filtered is None or status == "fail":
+        return Entry(sample, status, row, findings)
+    adata = ad.read_h5ad(filtered, backed="r")
+    try:
+        types = _types(proportions)
+        domain = contracts.read_table(domains, contracts.DOMAINS) if domains else None
+        dominant, colours_by = _dominant(types)
+        records = _records(proportions, imputed, domain)
+        return Entry(
+            sample,
+            status,
+            row,
+            findings,
+            link=f"../samples/{quote(sample)}/report.html",
+            thumbnail=draw_thumbnail(adata, sample, colours_by, domain),
+            numbers={**_numbers(adata, domain), **_cost(records)},
+            dominant=dominant,
+            best=scores.best_method(evaluation, "deconvolution") if len(evaluation) else None,
+        )
+    finally:
+        adata.file.close()
+
+
+def _types(proportions: dict[str, Path]) -> pd.DataFrame | None:
+    """The first method's composition, as the sample page shows it first."""
+    for path in proportions.values():
+        table = contracts.read_table(path, contracts.PROPORTIONS)
+        return table[type_columns(table)]
+    return None
+
+
+def _dominant(types: pd.DataFrame | None) -> tuple[list[tuple[str, float]], pd.Series | None]:
+    if types is None or types.empty:
+        return [], None
+    mean = types.mean().sort_values(ascending=False, kind="stable")
+    order = list(mean.index)
+    top = [(str(name), float(share)) for name, share in mean.head(DOMINANT).items()]
+    return top, types[order].idxmax(axis=1).astype(pd.CategoricalDtype(order))
+
+
+def _numbers(adata: ad.AnnData, domains: pd.DataFrame | None) -> dict:
+    dropped = adata.uns["dropped"]
+    on_tissue = int((dropped["reason"].astype(str) != "off tissue").sum())
+    found = {
+        "noun": str(adata.uns["tissuemake"].get("observation", "spot")),
+        "kept": adata.n_obs,
+        "total": adata.n_obs + on_tissue,
+        "counts": float(adata.obs["total_counts"].median()),
+        "genes": float(adata.obs["n_genes_by_counts"].median()),
+        "organism": str(adata.uns["tissuemake"].get("organism", "")),
+    }
+    if domains is not None and len(domains.columns):
+        method = "spatial" if "spatial" in domains else domains.columns[0]
+        found["domains"] = int(domains[method].nunique())
+    return found
+
+
+def _records(
+    proportions: dict[str, Path], imputed: dict[str, Path], domains: pd.DataFrame | None
+) -> list[dict]:
+    records = [] if domains is None else [domains.attrs.get("tissuemake", {})]
+    for path in proportions.values():
+        records.append(contracts.read_table(path, contracts.PROPORTIONS).attrs.get("tissuemake", {}))
+    for path in imputed.values():
+        data = ad.read_h5ad(path, backed="r")
+        records.append(dict(data.uns["tissuemake"]))
+        data.file.close()
+    return records
+
+
+def _cost(records: list[dict]) -> dict:
+    """Seconds of all steps together and the largest memory of any, of the steps that recorded them."""
+    spent = [float(record["seconds"]) for record in records if record.get("seconds") is not None]
+    peaks = [
+        float(record["peak_memory_mb"]) for record in records if record.get("peak_memory_mb") is not None
+    ]
+    cost = {"seconds": sum(spent)} if spent else {}
+    return {**cost, "memory": max(peaks)} if peaks else cost

@@ -1,0 +1,164 @@
+"""What a core facility hands over: one h5ad with all results, SpatialData, the report, and a manifest."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from tissuemake import contracts, files, provenance
+from tissuemake.contracts import type_columns
+from tissuemake.reporting.pages import plain
+from tissuemake.reporting.spatialdata_zarr import write_spatialdata
+
+MANIFEST = "manifest.json"
+
+
+def deliver_sample(
+    sample: str,
+    *,
+    ingested: Path,
+    filtered: Path,
+    proportions: dict[str, Path],
+    imputed: dict[str, Path],
+    domains: Path,
+    report: Path,
+    check: Path,
+    row: dict,
+    inputs: list[Path],
+    config: dict,
+    output_dir: Path,
+) -> None:
+    """Write the delivery of one sample into `output_dir`; ``manifest.json`` last, so that it vouches for the rest.
+
+    ``SAMPLE.h5ad`` (filtered spots with ``obsm["proportions_METHOD"]``, ``obs["dominant_type_METHOD"]`` and
+    ``obs["domain_METHOD"]``), ``imputed_METHOD.h5ad`` (with coordinates and image, so that it plots as well),
+    ``SAMPLE.spatialdata.zarr.zip``, ``report.html``.
+
+    Parameters
+    ----------
+    ingested, check
+        Named in the manifest with their hashes, beside `inputs`; not copied.
+    inputs
+        What the sheet names: files, or vendor folders (each file in them counts).
+    config
+        The run's config, for the manifest.
+
+    Raises
+    ------
+    InputError
+        ``broken_contract`` when a file is not what its stage promises; ``disk_full``.
+    """
+    output_dir = Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    (output_dir / MANIFEST).unlink(missing_ok=True)
+    adata, records = gather(filtered, proportions, domains)
+    outputs = [output_dir / f"{sample}.h5ad"]
+    contracts.write_anndata(adata, outputs[0], contracts.FILTERED)
+    for method, path in imputed.items():
+        prediction = contracts.read_anndata(path, contracts.IMPUTED)
+        records[f"imputation/{method}"] = dict(prediction.uns["tissuemake"])
+        outputs.append(output_dir / f"imputed_{method}.h5ad")
+        contracts.write_anndata(place(prediction, adata), outputs[-1], contracts.IMPUTED)
+    outputs.append(output_dir / f"{sample}.spatialdata.zarr.zip")
+    write_spatialdata(adata, sample, outputs[-1])
+    outputs.append(output_dir / "report.html")
+    with files.atomic(outputs[-1]) as partial:
+        shutil.copyfile(report, partial)
+    between = [ingested, filtered, check, domains, *proportions.values(), *imputed.values()]
+    manifest = {
+        "sample": sample,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": provenance.versions(),
+        "devices": sorted({str(record["device"]) for record in records.values() if record.get("device")}),
+        "seeds": {step: record["seed"] for step, record in records.items() if "seed" in record},
+        "sheet_row": row,
+        "config": config,
+        "steps": records,
+        "inputs": [_entry(path) for given in inputs for path in _files_of(Path(given))],
+        "intermediate": [_entry(Path(path)) for path in between],
+        "outputs": [_entry(path, output_dir) for path in outputs],
+        "how_to_open": how_to_open(sample, adata),
+    }
+    files.write_json(plain(manifest), output_dir / MANIFEST)
+
+
+def how_to_open(sample: str, adata: ad.AnnData) -> dict[str, str]:
+    """Return the lines of Python that open and plot the delivery; they differ without an image."""
+    image = bool(adata.uns["spatial"].get(sample, {}).get("images"))
+    colour = next((name for name in adata.obs if str(name).startswith("domain_")), "total_counts")
+    return {
+        "scanpy": f"sc.pl.spatial(sc.read_h5ad('{sample}.h5ad'), color='{colour}'"
+        + (")" if image else ", img_key=None)"),
+        "squidpy": f"sq.pl.spatial_scatter(ad.read_h5ad('{sample}.h5ad'), color='{colour}'"
+        + (")" if image else ", shape=None)"),
+        "spatialdata": f"unzip {sample}.spatialdata.zarr.zip -d {sample}.zarr; "
+        f"spatialdata.read_zarr('{sample}.zarr')",
+    }
+
+
+def gather(filtered: Path, proportions: dict[str, Path], domains: Path) -> tuple[ad.AnnData, dict[str, dict]]:
+    """Return the filtered spots with cell types and domains joined by barcode, and the provenance by step."""
+    adata = contracts.read_anndata(filtered, contracts.FILTERED)
+    records = {}
+    for method, path in proportions.items():
+        table = contracts.read_table(path, contracts.PROPORTIONS)
+        records[f"deconvolution/{method}"] = table.attrs.get("tissuemake", {})
+        types = type_columns(table)
+        table = safe_columns(table.reindex(adata.obs_names).rename(columns=str))
+        adata.obsm[f"proportions_{method}"] = table
+        shares = table[safe_names([str(name) for name in types])]
+        dominant = pd.Series(pd.NA, index=adata.obs_names, dtype="object")
+        known = shares.notna().all(axis=1)
+        dominant[known] = shares[known].idxmax(axis=1)
+        adata.obs[f"dominant_type_{method}"] = pd.Categorical(dominant)
+    clusters = contracts.read_table(domains, contracts.DOMAINS)
+    records["domains"] = clusters.attrs.get("tissuemake", {})
+    for method in clusters:
+        adata.obs[f"domain_{method}"] = pd.Categorical(
+            clusters[method].reindex(adata.obs_names).astype("object")
+        )
+    return adata, records
+
+
+def place(prediction: ad.AnnData, adata: ad.AnnData) -> ad.AnnData:
+    """Return imputed genes with the coordinates, image and annotations of their spots."""
+    rows = adata.obs_names.get_indexer(prediction.obs_names)
+    if (rows < 0).any():
+        raise ValueError("imputed spots that were filtered out")
+    placed = prediction.copy()
+    placed.obsm["spatial"] = np.asarray(adata.obsm["spatial"])[rows]
+    placed.uns["spatial"] = adata.uns["spatial"]
+    for name in adata.obs:
+        if str(name).startswith(("domain_", "dominant_type_", "total_counts")):
+            placed.obs[name] = adata.obs[name].to_numpy()[rows]
+    return placed
+
+
+def safe_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """Return `table` with column names that HDF5 and zarr can hold."""
+    return table.set_axis(safe_names(list(table.columns)), axis=1)
+
+
+def safe_names(names: list[str]) -> list[str]:
+    """Return `names` with slashes, which both formats read as folders, as ``|``; made unique if that made twins."""
+    made: list[str] = []
+    for name in names:
+        safe = name.replace("/", "|")
+        while safe in made:
+            safe += "'"
+        made.append(safe)
+    return made
+
+
+def _files_of(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(found for found in path.rglob("*") if found.is_file())
+    return [path] if path.is_file() else []
+
+
+def _entry(path: Path, base: Path | None = None) -> dict:
+    name = path.relative_to(base).as_posix() if base else str(path)
+    return {"path": name, "bytes": path.stat().st_size, "sha256": files.sha256(path)}
