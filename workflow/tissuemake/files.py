@@ -26,12 +26,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    _remove(partial)
+    remove(partial)
     try:
         yield partial
         partial.replace(path)
     except BaseException as error:
-        _remove(partial)
+        remove(partial)
         if _is_disk_full(error):
             raise InputError(
                 "disk_full",
@@ -41,7 +41,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Delete a file, a link or a whole folder; what is not there is fine."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -47,10 +47,7 @@ def simulate_atlas(biology: Biology, seed: int, cells: int, gene_shift: float) -
     names = np.array(cell_types.NAMES)[table.pop("kind")]
     obs = table.assign(cell_type=names, cell_type_major=[cell_types.MAJOR[name] for name in names])
     obs = obs.assign(assay="10x 3' v3", suspension_type="cell", is_primary_data=True).astype(
-        {
-            column: "category"
-            for column in ("donor_id", "cell_type", "cell_type_major", "assay", "suspension_type")
-        }
+        dict.fromkeys(("donor_id", "cell_type", "cell_type_major", "assay", "suspension_type"), "category")
     )
     obs.index = pd.Index([f"{donor}_{i:05d}" for i, donor in enumerate(table["donor_id"])], name="index")
     var = pd.DataFrame(

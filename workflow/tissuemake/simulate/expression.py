@@ -1,4 +1,4 @@
-"""Expression: what each type transcribes, how it varies over the tissue and between donors, and how platforms see it."""
+"""Expression: what each type transcribes, how it varies over tissue and donors, and how platforms see it."""
 
 from dataclasses import dataclass
 

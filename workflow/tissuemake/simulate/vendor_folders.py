@@ -1,5 +1,6 @@
 """A tissue with known truth, written as the folders that instruments write."""
 
+import json
 from pathlib import Path
 
 import anndata as ad
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tissuemake import __version__
-from tissuemake.files import sha256, write_json
+from tissuemake.files import atomic, remove, sha256
 from tissuemake.simulate import cell_types
 from tissuemake.simulate.atlas import simulate_atlas
 from tissuemake.simulate.expression import build_biology, donor_effect, draw_molecules, programme_states
@@ -18,8 +19,11 @@ from tissuemake.simulate.visium import capture_spots, write_visium
 from tissuemake.simulate.visium_hd import capture_bins, write_visium_hd
 from tissuemake.simulate.xenium_bundle import write_xenium
 from tissuemake.simulate.xenium_capture import capture_transcripts
+from tissuemake.simulate.zones import plan_of
 
 DONOR = "section_donor"
+RECEIPT = "truth.json"
+PARTS = ("visium", "visium_hd", "xenium", "truth", "atlas.h5ad")
 
 
 def simulate_cells(
@@ -79,7 +83,7 @@ def simulate_tissue(
     zones: str = "layered",
     n_genes: int = 1200,
     atlas_cells: int = 1500,
-    gene_shift: float = 0.5,
+    gene_shift: float = 0.6,
     mpp: float = 0.5,
 ) -> None:
     """Write vendor folders, atlas and truth of one simulated section into `output`.
@@ -107,38 +111,40 @@ def simulate_tissue(
         ``unknown_zones``, ``bad_n_genes``.
     """
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "truth.json").unlink(missing_ok=True)
-    section, cells = simulate_cells(seed=seed, spots=spots, zones=zones, n_genes=n_genes)
+    plan_of(zones)
+    # The receipt is written whole or not at all, after everything it lists.
+    with atomic(output / RECEIPT) as partial:
+        for name in (RECEIPT, *PARTS):
+            remove(output / name)
+        parameters = {"seed": seed, "spots": spots, "zones": zones, "n_genes": n_genes}
+        section, cells = simulate_cells(**parameters)
+        _write_section(output, section, cells, seed, gene_shift, mpp)
+        atlas = simulate_atlas(build_biology(seed, n_genes), seed, atlas_cells, gene_shift)
+        atlas.write_h5ad(output / "atlas.h5ad", compression="gzip", compression_opts=1)
+        parameters |= {"atlas_cells": atlas_cells, "gene_shift": gene_shift, "mpp": mpp}
+        receipt = {"tissuemake": __version__, "parameters": parameters, "files": _hashes(output)}
+        partial.write_text(json.dumps(receipt, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_section(output, section, cells, seed, gene_shift, mpp):
+    """Let every platform see the section, one after the other, and write what it saw with its truth."""
     table = cell_table(cells)
     picture = render(section, table, seed, mpp)
     nuclei = shape_nuclei(section, table, seed)
     truth = output / "truth"
-    spots_seen = capture_spots(section, table, cells.X, seed, gene_shift)
-    write_visium(output / "visium", spots_seen, cells.var, picture, mpp)
-    write_visium_truth(truth, section, spots_seen)
-    bins_seen = capture_bins(section, nuclei, cells.X, cells.var, seed, gene_shift)
-    write_visium_hd(output / "visium_hd", bins_seen, picture, mpp)
-    write_hd_truth(truth, section, bins_seen, table["cell_type"].to_numpy())
-    transcripts_seen = capture_transcripts(section, nuclei, cells.X, cells.var, seed, gene_shift)
-    names = write_xenium(output / "xenium", transcripts_seen, picture, mpp, seed)
-    write_xenium_truth(truth, transcripts_seen, names, cells)
-    atlas = simulate_atlas(build_biology(seed, n_genes), seed, atlas_cells, gene_shift)
-    atlas.write_h5ad(output / "atlas.h5ad", compression="gzip", compression_opts=1)
+    truth.mkdir(parents=True)
+    spots = capture_spots(section, table, cells.X, seed, gene_shift)
+    write_visium(output / "visium", spots, cells.var, picture, mpp)
+    write_visium_truth(truth, section, spots)
+    bins = capture_bins(section, nuclei, cells.X, cells.var, seed, gene_shift)
+    write_visium_hd(output / "visium_hd", bins, picture, mpp)
+    write_hd_truth(truth, section, bins, table["cell_type"].to_numpy())
+    transcripts = capture_transcripts(section, nuclei, cells.X, cells.var, seed, gene_shift)
+    names = write_xenium(output / "xenium", transcripts, picture, mpp, seed)
+    write_xenium_truth(truth, transcripts, names, cells)
     cells.write_h5ad(truth / "cells.h5ad", compression="gzip", compression_opts=1)
-    parameters = {
-        "seed": seed,
-        "spots": spots,
-        "zones": zones,
-        "n_genes": n_genes,
-        "atlas_cells": atlas_cells,
-    }
-    parameters |= {"gene_shift": gene_shift, "mpp": mpp}
-    write_json(
-        {"tissuemake": __version__, "parameters": parameters, "files": _hashes(output)}, output / "truth.json"
-    )
 
 
 def _hashes(output):
-    files = sorted(path for path in output.rglob("*") if path.is_file())
-    return {str(path.relative_to(output)): sha256(path) for path in files}
+    files = [path for part in PARTS for path in sorted([output / part, *(output / part).rglob("*")])]
+    return {path.relative_to(output).as_posix(): sha256(path) for path in files if path.is_file()}

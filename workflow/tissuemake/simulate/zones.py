@@ -96,7 +96,7 @@ Plan = Callable[[np.ndarray, np.ndarray, float, np.random.Generator], tuple[np.n
 def smooth_noise(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> np.ndarray:
     """A Gaussian random field of unit variance with correlation length `sigma` (raster cells)."""
     # Beyond a few cells the field is drawn coarse and enlarged: large kernels are slow.
-    step = max(int(sigma // 4), 1)
+    step = max(int(sigma // 8), 1)
     coarse = (shape[0] // step + 3, shape[1] // step + 3)
     field = gaussian_filter(rng.standard_normal(coarse), sigma / step, mode="wrap")
     field = (field - field.mean()) / field.std()
