@@ -54,10 +54,10 @@ def expression_embedding(log_counts: sp.csr_matrix, seed: int = 0) -> np.ndarray
     """
     import scanpy as sc
 
-    n_components = min(COMPONENTS, log_counts.shape[0] - 1, log_counts.shape[1] - 1)
-    if n_components < 1:
-        return np.zeros((log_counts.shape[0], 1))
     genes = most_variable(log_counts, VARIABLE_GENES)
+    n_components = min(COMPONENTS, log_counts.shape[0] - 1, len(genes) - 1)
+    if n_components < 1:
+        return log_counts[:, genes[:1]].toarray() if len(genes) else np.zeros((log_counts.shape[0], 1))
     return np.asarray(sc.pp.pca(log_counts[:, genes], n_comps=n_components, random_state=seed), dtype=float)
 
 
@@ -117,9 +117,10 @@ def by_size(labels: np.ndarray) -> np.ndarray:
 
 
 def without_islands(labels: np.ndarray, contacts: sp.csr_matrix) -> np.ndarray:
-    """Give a spot that no neighbour agrees with the label that most of its neighbours have."""
+    """Give a spot that no neighbour agrees with the label that most of them, two at least, have."""
     codes, names = pd.factorize(labels, sort=True)
     one_hot = sp.csr_matrix((np.ones(len(codes)), (np.arange(len(codes)), codes)))
     votes = np.asarray((contacts @ one_hot).todense())
-    alone = (votes[np.arange(len(codes)), codes] == 0) & (votes.max(axis=1) * 2 > votes.sum(axis=1))
+    most = votes.max(axis=1)
+    alone = (votes[np.arange(len(codes)), codes] == 0) & (most >= 2) & (most * 2 > votes.sum(axis=1))
     return by_size(names[np.where(alone, votes.argmax(axis=1), codes)])

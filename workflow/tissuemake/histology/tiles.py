@@ -93,15 +93,15 @@ def tile_slide(
     InputError
         ``unreadable_slide`` when the image is damaged.
     """
-    with measured("tile_slide", tile_um=tile_um, tile_px=tile_px) as provenance:
-        sample = _read_sample(ingested)
-        tissue_image = find_image(sample, image)
-        plan = plan_tiles(sample, tissue_image, tile_um, grid) if tissue_image else _empty_plan()
-        provenance.update(_describe(tissue_image, tile_um))
-        with atomic(output) as partial, pq.ParquetWriter(partial, SCHEMA, store_schema=False) as writer:
+    with atomic(output) as partial, pq.ParquetWriter(partial, SCHEMA, store_schema=False) as writer:
+        with measured("tile_slide", tile_um=tile_um, tile_px=tile_px) as provenance:
+            sample = _read_sample(ingested)
+            tissue_image = find_image(sample, image)
+            plan = plan_tiles(sample, tissue_image, tile_um, grid) if tissue_image else _empty_plan()
             for batch in _cut(tissue_image, plan, tile_um, tile_px):
                 writer.write_batch(batch)
-            _record(writer, provenance)
+            provenance.update(_describe(tissue_image, tile_um))
+        _record(writer, provenance)
     if tissue_image:
         tissue_image.slide.close()
     check_table(pd.DataFrame(columns=pq.read_schema(output).names), TILES, output)

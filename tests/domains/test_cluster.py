@@ -1,0 +1,93 @@
+"""Domains: zones are found, better with the neighbourhood; small and odd samples do not fail."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.metrics import adjusted_rand_score
+
+from tissuemake.contracts import DOMAINS, read_table
+from tissuemake.domains.cluster import by_size, cluster_domains, most_variable, without_islands
+
+
+def domains_of(adata, written, tmp_path, **options):
+    cluster_domains(written(adata), tmp_path / "domains.parquet", **options)
+    return read_table(tmp_path / "domains.parquet", DOMAINS)
+
+
+@pytest.mark.parametrize("lattice", ["square", "hexagonal", "none"])
+def test_zones_are_found_and_the_neighborhood_helps(zoned, written, tmp_path, lattice):
+    adata = zoned(lattice=lattice)
+    # Keep the effect weak: one in five of the counts.
+    rng = np.random.default_rng(1)
+    thin = adata.layers["counts"].copy()
+    thin.data = rng.binomial(thin.data.astype(int), 0.2).astype(np.float32)
+    adata.layers["counts"], adata.X = thin, thin.log1p()
+    table = domains_of(adata, written, tmp_path)
+    ari = {column: adjusted_rand_score(adata.obs["zone"], table[column]) for column in ("pca", "spatial")}
+    assert ari["spatial"] > 0.6
+    assert ari["spatial"] > ari["pca"]
+
+
+def test_output_has_a_label_per_spot_largest_first_and_is_reproducible(zoned, written, tmp_path):
+    adata = zoned()
+    table = domains_of(adata, written, tmp_path, seed=3)
+    assert list(table.index) == list(adata.obs_names) and list(table.columns) == ["pca", "spatial"]
+    for column in table:
+        sizes = table[column].value_counts()
+        assert list(sizes.sort_index(key=lambda names: names.astype(int))) == sorted(sizes, reverse=True)
+    pd.testing.assert_frame_equal(table, domains_of(adata, written, tmp_path, seed=3))
+    assert table.attrs["tissuemake"]["seed"] == 3
+    assert table.attrs["tissuemake"]["radius_um"] == pytest.approx(230)
+
+
+def test_resolution_sets_how_many(zoned, written, tmp_path):
+    few = domains_of(zoned(), written, tmp_path, resolution=0.1)["pca"].nunique()
+    many = domains_of(zoned(), written, tmp_path, resolution=3.0)["pca"].nunique()
+    assert few < many
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "n_genes"), [(1, 1, 5), (2, 1, 5), (3, 2, 5), (6, 5, 27), (4, 4, 1)]
+)
+def test_few_spots_or_genes_do_not_fail(zoned, written, tmp_path, columns, rows, n_genes):
+    table = domains_of(zoned(columns=columns, rows=rows, n_genes=n_genes), written, tmp_path)
+    assert len(table) == columns * rows and not table.isna().any().any()
+
+
+def test_identical_spots_are_one_domain(wrap, written, tmp_path):
+    positions = np.column_stack([np.arange(30) % 6, np.arange(30) // 6]) * 200.0
+    adata = wrap(np.ones((30, 9)), positions, [f"G{i}" for i in range(9)], np.zeros(30), "square")
+    assert set(domains_of(adata, written, tmp_path).to_numpy().ravel()) == {"1"}
+
+
+def test_most_variable_drops_constant_genes_and_keeps_their_order():
+    values = sp.csr_matrix(np.array([[0, 5.0, 1, 0], [0, 0, 1, 2.0]]))
+    assert most_variable(values, 3).tolist() == [1, 3]
+    assert most_variable(values, 1).tolist() == [1]
+
+
+def test_labels_are_ordered_by_size():
+    assert by_size(np.array(["x", "y", "y", "z", "y", "z"])).tolist() == ["3", "1", "1", "2", "1", "2"]
+
+
+def test_only_a_spot_that_no_neighbor_agrees_with_is_relabelled():
+    line = sp.diags([np.ones(5), np.ones(5)], [-1, 1]).tocsr()
+    labels = np.array(["1", "2", "1", "1", "3", "3"], dtype=object)
+    assert without_islands(labels, line).tolist() == ["1", "1", "1", "1", "2", "2"]
+
+
+@pytest.mark.real
+def test_dlpfc_layers_are_found_better_than_chance_and_than_expression_alone(
+    data_dir, wrap, written, tmp_path
+):
+    import anndata as ad
+
+    source = ad.read_h5ad(data_dir / "visium_dlpfc" / "dlpfc_151673.h5ad")
+    pixels = source.obsm["spatial"] / np.ptp(source.obs["array_row"]) * 1.0
+    pitch = np.median(np.sort(np.linalg.norm(pixels[:500, None] - pixels[None, :], axis=2), axis=1)[:, 1])
+    adata = wrap(source.X, pixels * 200 / pitch, source.var_names, source.obs["layer"], "hexagonal")
+    table = domains_of(adata, written, tmp_path)
+    known = (adata.obs["zone"] != "unlabelled").to_numpy()
+    ari = {name: adjusted_rand_score(adata.obs["zone"][known], table[name][known]) for name in table}
+    assert ari["spatial"] > 0.4 and ari["spatial"] > ari["pca"]
