@@ -138,7 +138,7 @@ def _openslide(path: str | Path):
 
 
 def _openslide_thumbnail(path: Path, long_side: int) -> np.ndarray | None:
-    slide = _openslide(path)
+    slide = _openslide(path) if _is_plain(path) else None
     if slide is None:
         return None
     with slide:
@@ -159,6 +159,15 @@ def _tiff(path: str | Path):
         return tifffile.TiffFile(path, is_ome=False)
     except (tifffile.TiffFileError, OSError, ValueError):
         return None
+
+
+def _is_plain(path: Path) -> bool:
+    """Not a TIFF that OpenSlide would show wrongly: 16-bit turns black, levels in SubIFDs are not seen."""
+    tiff = _tiff(path)
+    if tiff is None:
+        return True
+    with tiff:
+        return tiff.pages.first.dtype == np.uint8 and not tiff.pages.first.pages
 
 
 def _tiff_thumbnail(path: Path, long_side: int) -> np.ndarray | None:
