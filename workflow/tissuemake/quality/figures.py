@@ -42,7 +42,7 @@ def draw_quality(adata: ad.AnnData, reasons: pd.Series, output: Path) -> None:
     tissue = _Tissue(adata)
     n_panels = len(panels) + 1
     # Tall tissue side by side, wide tissue in two columns: panels as large as the page allows.
-    columns = n_panels if tissue.aspect > 1.4 else 2
+    columns = n_panels if tissue.aspect > 1.4 or n_panels == 3 else 2
     rows = -(-n_panels // columns)
     width = 4.6
     height = float(np.clip(width * tissue.aspect, 1.8, 8.0)) + 0.9
@@ -52,7 +52,8 @@ def draw_quality(adata: ad.AnnData, reasons: pd.Series, output: Path) -> None:
         axis.axis("off")
     for axis, (metric, title, log) in zip(axes.flat, panels, strict=False):
         _draw_values(axis, tissue, adata.obs[metric].to_numpy(float), reasons, title, log)
-    _draw_reasons(axes.flat[n_panels - 1], tissue, reasons)
+    handles = _draw_reasons(axes.flat[n_panels - 1], tissue, reasons)
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     sample = str(adata.uns["tissuemake"].get("sample", ""))
     kept = int((reasons == "").sum())
     inside = int(adata.obs["in_tissue"].sum())
@@ -146,16 +147,18 @@ def _draw_values(axis: plt.Axes, tissue: _Tissue, values, reasons: pd.Series, ti
     spots = tissue.spots(axis, tissue.inside, array=inside, cmap="viridis", norm=norm, linewidths=0)
     dropped = tissue.inside & (reasons != "").to_numpy()
     if dropped.sum() <= MANY:
-        tissue.spots(axis, dropped, facecolors="none", edgecolors=EDGE, linewidths=0.9)
+        tissue.spots(axis, dropped, facecolors="none", edgecolors=EDGE, linewidths=0.7)
     bar = axis.figure.colorbar(spots, ax=axis, shrink=0.8, pad=0.02, extend="both")
     ticks = matplotlib.ticker.MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
+    if log and high > 8 * low:
+        ticks = matplotlib.ticker.LogLocator(subs=(1, 2, 5)).tick_values(low, high)
     bar.set_ticks([tick for tick in ticks if low <= tick <= high], labels=None)
     bar.ax.yaxis.set_major_formatter("{x:,g}")
     bar.ax.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axis.set_title(title, fontsize=11)
 
 
-def _draw_reasons(axis: plt.Axes, tissue: _Tissue, reasons: pd.Series) -> None:
+def _draw_reasons(axis: plt.Axes, tissue: _Tissue, reasons: pd.Series) -> list:
     tissue.frame(axis)
     first = reasons.str.split("; ").str[0]
     counts = first[first != ""].value_counts()
@@ -171,8 +174,8 @@ def _draw_reasons(axis: plt.Axes, tissue: _Tissue, reasons: pd.Series) -> None:
     if outlined.any():
         ring = matplotlib.patches.Patch(facecolor="none", edgecolor=EDGE, label="ringed: dropped")
         handles.append(ring)
-    axis.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9, frameon=False)
     axis.set_title("What stays, and the first reason to drop", fontsize=11)
+    return handles
 
 
 def _round_length(length: float) -> float:

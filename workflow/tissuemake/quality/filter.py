@@ -12,6 +12,8 @@ from tissuemake.quality.metrics import add_metrics
 from tissuemake.quality.outliers import local_scores
 from tissuemake.quality.thresholds import LOCAL_MADS, METRIC, Threshold, decide, floors
 
+# One mitochondrial count of four is no share: below this many counts shares are not judged.
+ENOUGH_FOR_SHARE = 20
 REASON = {
     "min_counts": "few counts",
     "max_counts": "many counts",
@@ -71,6 +73,8 @@ def judge(adata: ad.AnnData, overrides: dict | None = None) -> tuple[pd.Series, 
     for name, threshold in thresholds.items():
         values = adata.obs[METRIC[name]].to_numpy(float)
         wrong = values < threshold.value if name.startswith("min") else values > threshold.value
+        if "pct" in name:
+            wrong &= adata.obs["total_counts"].to_numpy(float) >= ENOUGH_FOR_SHARE
         reasons[REASON[name]] = wrong & inside
     mads = (overrides or {}).get("local_outlier_mads")
     # Cells and bins differ from their neighbours by type; only spots average over enough cells to compare.

@@ -17,8 +17,9 @@ from tissuemake.quality.verdict import Verdict
 # Above this many stored values (about 8 s of reading) the check looks at blocks of barcodes only.
 MANY_VALUES = 50_000_000
 BLOCKS, BLOCK_BARCODES = 20, 1000
-# Measured on filter_spots, the stage that holds most copies: see `expected_memory_mb`.
-BASE_MB, BYTES_PER_VALUE = 450, 60
+# Peak of filter_spots with its figure: 622 MB for 0.7 million values under a 2,000-pixel image; without an
+# image 499 MB for 2.7, 660 MB for 6.0 and 1,550 MB for 29.8 million values.
+BASE_MB, BYTES_PER_VALUE = 620, 40
 
 
 def read_matrix(reader: Reader) -> tuple[ad.AnnData, int]:
@@ -97,7 +98,7 @@ def check_matrix(verdict: Verdict, reader: Reader, counts: ad.AnnData, stored: i
 
 
 def expected_memory_mb(stored: int) -> int:
-    """Peak memory of the heaviest per-sample stage, from the stored values of the matrix."""
+    """Peak memory of filtering, which holds most copies of the counts, from the stored values."""
     return round(BASE_MB + BYTES_PER_VALUE * stored / 1e6)
 
 
