@@ -79,8 +79,8 @@ def _set_markers(weights, role, rng):
     for own, kind in enumerate(cell_types.CELL_TYPES):
         same = np.array([other.major == kind.major for other in cell_types.CELL_TYPES])
         columns = np.flatnonzero(role == kind.name)
-        strength = typical * np.exp(rng.normal(np.log(5), 0.8, len(columns)))
-        leak = np.where(same, 0.08, 0.02)[:, None] * np.exp(rng.normal(0, 0.7, (len(same), len(columns))))
+        strength = typical * np.exp(rng.normal(np.log(3), 0.8, len(columns)))
+        leak = np.where(same, 0.15, 0.05)[:, None] * np.exp(rng.normal(0, 0.7, (len(same), len(columns))))
         weights[:, columns] = strength * np.minimum(leak, 0.5)
         weights[own, columns] = strength
 

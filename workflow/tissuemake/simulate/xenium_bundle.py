@@ -108,16 +108,15 @@ def _write_transcripts(path, capture, names):
     out = pd.DataFrame(
         {
             "transcript_id": (np.uint64(2) ** np.uint64(48) + np.arange(len(table), dtype=np.uint64)),
-            "cell_id": pd.Categorical.from_codes(
-                np.where(table["cell"] >= 0, table["cell"], len(names)), categories=[*names, "UNASSIGNED"]
-            ).astype(str),
+            # -1, no cell, is the last.
+            "cell_id": np.append(names, "UNASSIGNED")[table["cell"]],
             "overlaps_nucleus": table["in_nucleus"].astype(np.uint8),
             "feature_name": capture.features["name"].to_numpy()[feature],
             "x_location": table["x"].astype(np.float32),
             "y_location": table["y"].astype(np.float32),
             "z_location": table["z"].astype(np.float32),
             "qv": table["qv"].astype(np.float32),
-            "fov_name": [f"{chr(65 + row)}{col}" for row, col in _fields(table)],
+            "fov_name": _fields(table),
             "nucleus_distance": table["nucleus_distance"].astype(np.float32),
             "codeword_index": feature.astype(np.int32),
             "codeword_category": np.array([_CATEGORY[kind] for kind in kinds])[feature],
@@ -128,8 +127,11 @@ def _write_transcripts(path, capture, names):
 
 
 def _fields(table, size_um=500.0):
-    rows, cols = (table["y"] // size_um).astype(int) % 26, (table["x"] // size_um).astype(int) + 1
-    return zip(rows, cols, strict=True)
+    """Name of the field of view of every transcript: letters downwards, numbers to the right."""
+    rows, cols = (table["y"] // size_um).astype(int) % 26, (table["x"] // size_um).astype(int)
+    width = cols.max() + 1
+    names = np.array([f"{chr(65 + row)}{col + 1}" for row in range(26) for col in range(width)], dtype=object)
+    return names[rows * width + cols]
 
 
 def _write_boundaries(path, capture, radii, names):
