@@ -129,9 +129,9 @@ def test_histology_informs_composition(simulated):
     folds = KFold(5, shuffle=True, random_state=0)
     share = capture.composition.loc[inside.index]
     share = share.div(share.sum(axis=1).clip(lower=1), axis=0)
-    for name in ("Luminal epithelial", "Smooth muscle", "Adipocyte"):
+    for name in ("Luminal epithelial", "Smooth muscle", "B cell"):
         found = cross_val_predict(RidgeCV(), features, share[name].to_numpy(), cv=folds)
-        assert np.corrcoef(found, share[name])[0, 1] > 0.5, name
+        assert np.corrcoef(found, share[name])[0, 1] > 0.6, name
 
 
 def test_picture_is_white_glass_and_stained_tissue(simulated):
