@@ -194,15 +194,15 @@ def _walk_tiles(page, long_side: int) -> np.ndarray:
     step = max(1, max(page.imagewidth, page.imagelength) // (2 * long_side))
     shape = (-(-page.imagelength // step), -(-page.imagewidth // step), page.samplesperpixel)
     out = np.full(shape, 255, dtype=page.dtype)
-    for data, index, extent in page.segments():
-        if data is None:
+    for data, (sample, _, top, left, _), _ in page.segments():
+        if data is None:  # a tile the scanner did not see
             continue
-        (_, _, top, left, _), (_, height, width, _) = index, extent
-        tile = data[0, :height, :width]
         down, right = -top % step, -left % step
-        piece = tile[down::step, right::step]
         row, col = (top + down) // step, (left + right) // step
-        out[row : row + piece.shape[0], col : col + piece.shape[1]] = piece
+        # Tiles at the edge are full size and reach beyond the image.
+        piece = data[0, down::step, right::step][: shape[0] - row, : shape[1] - col]
+        channels = slice(sample, sample + piece.shape[-1])
+        out[row : row + piece.shape[0], col : col + piece.shape[1], channels] = piece
     return out
 
 
