@@ -14,7 +14,7 @@ from PIL import Image
 from tissuemake.contracts import INGESTED, TILES, read_table, write_anndata
 from tissuemake.errors import InputError
 from tissuemake.histology.slide import open_slide
-from tissuemake.histology.tiles import TissueImage, read_tile, tile_slide
+from tissuemake.histology.tiles import TissueImage, grid_cells, read_tile, tile_slide
 
 
 def write_ingested(
@@ -121,6 +121,14 @@ def test_no_image_or_a_black_dummy_gives_an_empty_table(tmp_path, hires):
     tile_slide(ingested, tmp_path / "t.parquet")
     table = read_table(tmp_path / "t.parquet", TILES)
     assert len(table) == 0 and table.attrs["tissuemake"]["note"].startswith("no image")
+
+
+def test_a_coarse_image_is_cut_only_where_observations_lie(tmp_path, slide):
+    positions = [(610, 450), (620, 460), (720, 330)]
+    ingested = write_ingested(tmp_path / "i.h5ad", positions, mpp=10.0, image=slide.path, observation="bin")
+    tile_slide(ingested, tmp_path / "t.parquet", tile_um=150, tile_px=32)
+    table = read_table(tmp_path / "t.parquet", TILES)
+    assert set(table["tile"]) == set(grid_cells(np.array(positions), 15.0)) == {"g30_40", "g30_41", "g22_48"}
 
 
 def test_cells_get_grid_tiles_only(tmp_path, slide):

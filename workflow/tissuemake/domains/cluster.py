@@ -63,8 +63,9 @@ def expression_embedding(log_counts: sp.csr_matrix, seed: int = 0) -> np.ndarray
 
 def most_variable(values: sp.csr_matrix, n: int) -> np.ndarray:
     """Positions of the `n` columns with the largest variance, in their order; constant ones never."""
-    mean = np.asarray(values.mean(axis=0)).ravel()
-    variance = np.asarray(values.multiply(values).mean(axis=0)).ravel() - mean**2
+    from sklearn.utils.sparsefuncs import mean_variance_axis
+
+    _, variance = mean_variance_axis(values, axis=0)
     ranked = np.argsort(-variance, kind="stable")[:n]
     return np.sort(ranked[variance[ranked] > 1e-9])
 

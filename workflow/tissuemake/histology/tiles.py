@@ -75,7 +75,8 @@ def tile_slide(
     Spot tiles (``kind`` "spot", ``tile`` the barcode) are centred on each spot in tissue. Bins, cells and
     more than 20,000 spots get none, because theirs overlap many times: they belong to the grid tile that they
     lie in. Grid tiles ("grid", ``gROW_COL``) abut: ROW is ``floor(y * microns_per_pixel / tile_um)``, COL the
-    same of x; they are written where at least a quarter is tissue, of a part on which observations lie.
+    same of x (`grid_cells`); they are written where at least a quarter is tissue, of a part on which
+    observations lie, and where a tile is fewer than 16 pixels of the image only if an observation lies in it.
     Column ``mpp`` is µm per pixel of the image they were cut from, whatever ``size_um / size_px`` is.
 
     Parameters
@@ -138,19 +139,27 @@ def plan_tiles(sample: ad.AnnData, image: TissueImage, tile_um: float, grid: boo
         spots = pd.DataFrame(centres, columns=["x", "y"])
         frames.append(spots.assign(tile=sample.obs_names[inside].astype(str), kind="spot"))
     if grid:
-        frames.append(_grid(mask.shape[1] / to_mask, mask.shape[0] / to_mask, edge))
+        cells = _grid(mask.shape[1] / to_mask, mask.shape[0] / to_mask, edge)
+        if tile_um / image.mpp < FEWEST_SOURCE_PX:
+            # Hardly a picture: only what observations can be looked up in.
+            cells = cells[cells["tile"].isin(grid_cells(centres, edge))]
+        frames.append(cells)
     plan = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
     boxes = np.column_stack([plan[axis] + half for half in (-edge / 2, edge / 2) for axis in ("x", "y")])
     plan["tissue_fraction"] = covered_fraction(mask, boxes.astype(float) * to_mask)
     return plan[(plan["kind"] == "spot") | (plan["tissue_fraction"] >= LEAST_TISSUE)]
 
 
+def grid_cells(positions: np.ndarray, edge: float) -> np.ndarray:
+    """Return the name of the grid tile in which each position (n, 2) lies, for tiles of `edge` pixels."""
+    columns, rows = np.floor(np.asarray(positions) / edge).astype(int).T
+    return np.array([f"g{row}_{column}" for row, column in zip(rows, columns, strict=True)], dtype=object)
+
+
 def _grid(width: float, height: float, edge: float) -> pd.DataFrame:
     rows, columns = np.indices((ceil(height / edge), ceil(width / edge))).reshape(2, -1)
-    names = [f"g{row}_{column}" for row, column in zip(rows, columns, strict=True)]
-    return pd.DataFrame(
-        {"tile": names, "kind": "grid", "x": (columns + 0.5) * edge, "y": (rows + 0.5) * edge}
-    )
+    centres = np.column_stack([columns + 0.5, rows + 0.5]) * edge
+    return pd.DataFrame(centres, columns=["x", "y"]).assign(tile=grid_cells(centres, edge), kind="grid")
 
 
 def _empty_plan() -> pd.DataFrame:
