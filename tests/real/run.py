@@ -27,8 +27,21 @@ def run(data: Path, folder: Path, cores: int) -> subprocess.CompletedProcess:
     return subprocess.run([str(part) for part in command], env=environment, check=False)
 
 
+COLUMNS = (
+    ("NNLS r", "deconvolution", "nnls", "pearson"),
+    ("rescaled r", "deconvolution", "nnls_rescaled", "pearson"),
+    ("NNLS RMSE", "deconvolution", "nnls", "rmse"),
+    ("uniform RMSE", "deconvolution", "uniform", "rmse"),
+    ("hidden genes: reference", "imputation", "reference", "held_out_r"),
+    ("neighbours", "imputation", "neighbors", "held_out_r"),
+    ("depth alone", "imputation", "depth", "held_out_r"),
+    ("domains ARI", "domains", "spatial", "ari"),
+    ("k-means ARI", "domains", "kmeans", "ari"),
+)
+
+
 def table(folder: Path) -> pd.DataFrame:
-    """A row per sample: spots kept, the best truth and hidden-gene scores, seconds and peak memory."""
+    """A row per sample: spots kept, scores beside baselines, seconds over all jobs and peak memory of the largest."""
     rows = []
     for sample in sorted((folder / "results" / "samples").iterdir()):
         kept, total = _spots(sample / "filtered.h5ad")
@@ -38,11 +51,7 @@ def table(folder: Path) -> pd.DataFrame:
             {
                 "sample": sample.name,
                 "spots kept": f"{kept} / {total}",
-                **{
-                    method: _score(scores, "deconvolution", method, "pearson")
-                    for method in ("nnls", "nnls_rescaled")
-                },
-                "uniform": _score(scores, "deconvolution", "uniform", "rmse_uniform"),
+                **{title: _score(scores, task, method, metric) for title, task, method, metric in COLUMNS},
                 "seconds": round(seconds),
                 "peak MB": round(memory),
             }
@@ -83,7 +92,7 @@ def main() -> int:
     status = run(data, arguments.folder, arguments.cores).returncode
     if status:
         return status
-    text = table(arguments.folder).to_markdown(index=False)
+    text = table(arguments.folder).astype(object).fillna("").to_markdown(index=False, disable_numparse=True)
     print(text)
     if arguments.write:
         readme = HERE / "README.md"

@@ -1,6 +1,7 @@
 rule deliver_sample:
     input:
         check="results/samples/{sample}/check.json",
+        ingested="results/samples/{sample}/ingested.h5ad",
         filtered="results/samples/{sample}/filtered.h5ad",
         proportions=rules.evaluate_sample.input.proportions,
         imputed=rules.evaluate_sample.input.imputed,

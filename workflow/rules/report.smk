@@ -39,6 +39,17 @@ rule report_cohort:
         checks=collect("results/samples/{sample}/check.json", sample=SAMPLES),
         pages=lambda wildcards: collect("results/samples/{sample}/report.html", sample=passed_samples()),
         filtered=lambda wildcards: collect("results/samples/{sample}/filtered.h5ad", sample=passed_samples()),
+        proportions=lambda wildcards: [
+            f"results/samples/{sample}/proportions/{method}.parquet"
+            for sample in passed_samples()
+            for method in deconvolution_methods(sample)
+        ],
+        imputed=lambda wildcards: [
+            f"results/samples/{sample}/imputed/{method}.h5ad"
+            for sample in passed_samples()
+            for method in imputation_methods(sample)
+        ],
+        domains=lambda wildcards: collect("results/samples/{sample}/domains.parquet", sample=passed_samples()),
         evaluation=collect("results/evaluation/{task}.parquet", task=TASKS),
     output:
         page=report(

@@ -10,6 +10,7 @@ with logged(snakemake.log[0]):
     deliver_sample(
         snakemake.wildcards.sample,
         check=Path(snakemake.input.check),
+        ingested=Path(snakemake.input.ingested),
         filtered=Path(snakemake.input.filtered),
         proportions={Path(path).stem: Path(path) for path in snakemake.input.proportions},
         imputed={Path(path).stem: Path(path) for path in snakemake.input.imputed},
