@@ -95,6 +95,11 @@ def test_shares_are_clean():
     assert empty == 1
 
 
+def test_uncertainty_is_scaled_with_its_share():
+    shares, _ = to_shares(pd.DataFrame({"a": [3.0], "b": [1.0], "a_sd": [0.8], "b_sd": [0.4]}))
+    np.testing.assert_allclose(shares[["a", "a_sd", "b_sd"]], [[0.75, 0.2, 0.1]])
+
+
 def test_no_shared_gene_is_an_error(toy_spots, toy_reference, make_spots):
     spots, _ = toy_spots
     stranger = make_spots(

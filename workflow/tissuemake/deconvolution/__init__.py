@@ -14,6 +14,7 @@ from tissuemake.contracts import (
     SIGNATURES,
     read_anndata,
     read_table,
+    type_columns,
     write_table,
 )
 from tissuemake.errors import InputError
@@ -63,12 +64,18 @@ def deconvolve(
 
 
 def to_shares(estimate: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Make rows of non-negative weights sum to 1; empty rows become uniform. Also returns how many were."""
-    weights = np.nan_to_num(estimate.to_numpy(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    """Make rows of non-negative weights sum to 1; empty rows become uniform. Also returns how many were.
+
+    Columns ``{type}_sd`` are uncertainties of the weights and are scaled with them.
+    """
+    types = type_columns(estimate)
+    weights = np.nan_to_num(estimate[types].to_numpy(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     weights = np.maximum(weights, 0)
     totals = weights.sum(axis=1, keepdims=True)
     empty = totals[:, 0] <= 0
     weights[empty] = 1.0
     totals[empty] = weights.shape[1]
-    shares = pd.DataFrame(weights / totals, index=estimate.index, columns=estimate.columns)
+    shares = pd.DataFrame(weights / totals, index=estimate.index, columns=types)
+    for column in estimate.columns.difference(types, sort=False):
+        shares[column] = estimate[column].to_numpy() / totals[:, 0]
     return shares, int(empty.sum())

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.deconvolution.gene_choice import assemble, poisson_weights
-from tissuemake.deconvolution.least_squares import solve_nnls
+from tissuemake.least_squares import solve_nnls
 
 
 def proportions(

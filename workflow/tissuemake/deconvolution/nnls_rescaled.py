@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.deconvolution.gene_choice import assemble
-from tissuemake.deconvolution.least_squares import solve_nnls
+from tissuemake.least_squares import solve_nnls
 from tissuemake.deconvolution.nnls import fit
 
 ROUNDS = 3

@@ -88,8 +88,8 @@ def _residual(values: np.ndarray, given: np.ndarray) -> np.ndarray:
     values = values - values.mean(axis=0)
     slope = (centred * values).sum(axis=0) / np.maximum((centred**2).sum(axis=0), 1e-300)
     rest = values - centred * slope
-    # Rounding must not stand for a signal where nothing is left.
-    return np.where(np.abs(rest).max(axis=0) <= 1e-9 * (np.abs(values).max(axis=0) + 1e-300), 0.0, rest)
+    # Rounding, of single precision too, must not stand for a signal where nothing is left.
+    return np.where(np.abs(rest).max(axis=0) <= 1e-5 * (np.abs(values).max(axis=0) + 1e-300), 0.0, rest)
 
 
 def adjusted_rand(found: np.ndarray, truth: np.ndarray) -> float:

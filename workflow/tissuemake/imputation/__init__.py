@@ -1,1 +1,88 @@
-"""Genes that were not measured, or measured thinly."""
+"""Expression where it was not measured, or not well: each method scored on genes it was not shown."""
+
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+
+from tissuemake.contracts import (
+    FILTERED,
+    IMPUTED,
+    PROPORTIONS,
+    REFERENCE,
+    SIGNATURES,
+    read_anndata,
+    read_table,
+    type_columns,
+    write_anndata,
+)
+from tissuemake.errors import InputError
+from tissuemake.imputation import held_out, neighbors, reference_based
+from tissuemake.provenance import measured
+
+METHODS = ("reference", "neighbors")
+FOLDS = 5
+
+
+def impute(
+    method: str,
+    filtered: str | Path,
+    reference: str | Path | None,
+    signatures: str | Path | None,
+    proportions: str | Path | None,
+    output: str | Path,
+    *,
+    seed: int = 0,
+    held_out_genes: int = 200,
+    folds: int = FOLDS,
+) -> None:
+    """Predict expression in every spot and write it with each hidden gene's score.
+
+    ``reference`` mixes the signatures by the spot's composition, and so predicts genes that the tissue was
+    not measured for; ``neighbors`` predicts measured genes from the spot's other genes and those around it.
+    At most 2,000 genes are written (the most variable, or the most type-specific), so that files stay small.
+    The same hidden genes are drawn for every method, from `seed` and the sample alone.
+
+    Raises
+    ------
+    InputError
+        ``unknown_method``, ``missing_reference_files``, ``no_shared_genes``.
+    """
+    if method not in METHODS:
+        raise InputError(
+            "unknown_method",
+            f"The imputation method '{method}' is unknown.",
+            f"Choose among {', '.join(METHODS)} in the config (imputation: methods).",
+        )
+    spots = read_anndata(filtered, FILTERED)
+    with measured(method, seed=seed, n_spots=spots.n_obs) as record:
+        hidden = held_out.choose(spots, held_out_genes, seed)
+        if method == "neighbors":
+            predicted = neighbors.predict(spots, hidden, folds=folds, seed=seed)
+        else:
+            if reference is None or signatures is None or proportions is None:
+                raise InputError(
+                    "missing_reference_files",
+                    "The imputation method 'reference' needs a reference and a composition of the spots.",
+                    "Name a reference for the sample in samples.tsv, or leave this method out.",
+                )
+            table = read_table(proportions, PROPORTIONS)
+            predicted = reference_based.predict(
+                spots,
+                read_anndata(reference, REFERENCE),
+                read_table(signatures, SIGNATURES),
+                table[type_columns(table)],
+                hidden,
+                folds=folds,
+                seed=seed,
+            )
+            record["proportions"] = str(table.attrs.get("tissuemake", {}).get("method", ""))
+    record["n_held_out"] = int(predicted.var["held_out_r"].notna().sum())
+    predicted.uns["tissuemake"] = record
+    _carry_over(spots, predicted)
+    write_anndata(predicted, output, IMPUTED)
+
+
+def _carry_over(spots: ad.AnnData, predicted: ad.AnnData) -> None:
+    predicted.obsm["spatial"] = np.asarray(spots.obsm["spatial"])
+    predicted.obs["total_counts"] = spots.obs["total_counts"].to_numpy()

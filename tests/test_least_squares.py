@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from tissuemake.deconvolution.least_squares import solve_nnls
+from tissuemake.least_squares import solve_nnls
 
 
 @pytest.mark.parametrize(("n_genes", "n_types"), [(300, 12), (60, 45), (20, 3)])

@@ -1,4 +1,4 @@
-"""Non-negative least squares for many spots at once: block principal pivoting on the normal equations.
+"""Ground floor: non-negative least squares for many spots at once, by block principal pivoting.
 
 One signature matrix serves all spots, so its Gram matrix is formed once and a spot costs as little as a small
 linear solve. The solution is that of ``scipy.optimize.nnls``, to rounding, for signatures of full rank.

@@ -1,0 +1,200 @@
+"""A sample's files become a tidy table: scores beside baselines, and an error when a truth does not join."""
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from tissuemake.contracts import (
+    DOMAINS,
+    EVALUATION,
+    FILTERED,
+    IMPUTED,
+    PROPORTIONS,
+    read_table,
+    write_anndata,
+    write_table,
+)
+from tissuemake.errors import InputError
+from tissuemake.evaluation.protocols import collect_evaluation, evaluate_sample
+
+N = 100
+
+
+@pytest.fixture
+def truth():
+    """Three types over 100 spots; B cells on the left, stroma on the right."""
+    rng = np.random.default_rng(0)
+    left = (np.arange(N) % 10 < 5)[:, None]
+    shares = np.where(left, [[0.8, 0.1, 0.1]], [[0.1, 0.2, 0.7]]) + rng.uniform(0, 0.1, (N, 3))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return pd.DataFrame(shares, index=[f"s{i}" for i in range(N)], columns=["B-cells", "T cells", "stroma"])
+
+
+@pytest.fixture
+def run(truth, tmp_path):
+    """The files of a sample: two compositions, one imputation, two kinds of domains."""
+    rng = np.random.default_rng(1)
+    counts = sp.csr_matrix(rng.poisson(truth.to_numpy() @ rng.gamma(2, 2, (3, 12))).astype(np.float32))
+    index = np.arange(N)
+    spots = ad.AnnData(counts.log1p().tocsr(), layers={"counts": counts})
+    spots.obs_names, spots.var_names = truth.index, [f"GENE{i}" for i in range(12)]
+    spots.var["gene_id"] = ""
+    spots.obs["in_tissue"] = True
+    spots.obs["total_counts"] = np.asarray(counts.sum(axis=1)).ravel()
+    spots.obs["n_genes_by_counts"] = np.diff(counts.indptr)
+    spots.obs["layer"] = np.where(index % 10 < 5, "left", "right")
+    spots.obs.loc["s0", "layer"] = "unlabelled"
+    spots.obsm["spatial"] = np.stack([index % 10, index // 10], axis=1).astype(float)
+    spots.uns = {"spatial": {}, "tissuemake": {"sample": "toy"}, "dropped": pd.DataFrame()}
+    write_anndata(spots, tmp_path / "filtered.h5ad", FILTERED)
+
+    good = truth + rng.uniform(0, 0.05, truth.shape)
+    for name, table in (("good", good), ("poor", truth * 0 + rng.uniform(0, 1, truth.shape))):
+        table = table.div(table.sum(axis=1), axis=0).rename(columns={"B-cells": "B cells"})
+        cost = {"method": name, "seconds": 1.5, "peak_memory_mb": 200.0}
+        write_table(table, tmp_path / f"{name}.parquet", PROPORTIONS, cost)
+
+    imputed = ad.AnnData(np.asarray(spots.X.toarray(), dtype=np.float32), obs=spots.obs[[]], var=spots.var)
+    imputed.var["held_out_r"] = [0.5, 0.3, 0.1] + [np.nan] * 9
+    imputed.var["held_out_r_depth_adjusted"] = [0.2, 0.1, 0.0] + [np.nan] * 9
+    imputed.uns["tissuemake"] = {"method": "neighbors", "seconds": 2.0, "peak_memory_mb": 300.0}
+    write_anndata(imputed, tmp_path / "neighbors.h5ad", IMPUTED)
+
+    right = np.where(index % 10 < 5, "1", "2")
+    domains = pd.DataFrame({"spatial": right, "pca": rng.permutation(right)}, index=truth.index)
+    write_table(domains, tmp_path / "domains.parquet", DOMAINS, {"seconds": 3.0, "peak_memory_mb": 100.0})
+    return tmp_path
+
+
+def evaluate(run, truth="", labels="", **options):
+    evaluate_sample(
+        "toy",
+        run / "filtered.h5ad",
+        {name: run / f"{name}.parquet" for name in ("good", "poor")},
+        {"neighbors": run / "neighbors.h5ad"},
+        run / "domains.parquet",
+        None,
+        str(truth),
+        labels,
+        run / "evaluation.parquet",
+        **options,
+    )
+    return read_table(run / "evaluation.parquet", EVALUATION)
+
+
+def value(table, task, method, metric):
+    row = table[(table["task"] == task) & (table["method"] == method) & (table["metric"] == metric)]
+    assert len(row) == 1, (task, method, metric)
+    return row["value"].iloc[0]
+
+
+def test_truth_is_scored_beside_baselines(run, truth):
+    truth.mul(9).to_csv(run / "truth.tsv", sep="\t", index_label="barcode")  # counts, not shares
+    table = evaluate(run, run / "truth.tsv")
+    good, poor = (value(table, "deconvolution", name, "pearson") for name in ("good", "poor"))
+    assert good > 0.9 > 0.3 > poor
+    assert value(table, "deconvolution", "good", "pearson[B cells]") > 0.9  # 'B-cells' in the truth
+    for baseline in ("uniform", "mean_composition"):
+        assert value(table, "deconvolution", baseline, "pearson") == 0
+        assert value(table, "deconvolution", baseline, "rmse") > value(table, "deconvolution", "good", "rmse")
+    assert value(table, "deconvolution", "good", "spots") == N
+    mine = table[(table["task"] == "deconvolution") & (table["method"] == "good")]
+    assert set(mine["seconds"]) == {1.5} and set(mine["peak_memory_mb"]) == {200.0}
+    assert table.loc[table["method"] == "uniform", "baseline"].all()
+    assert not mine["baseline"].any()
+
+
+def test_a_type_the_method_lacks_counts_as_zero_and_is_said(run, truth, caplog):
+    truth["Neuron"] = np.linspace(0, 1, N)
+    truth.to_csv(run / "truth.csv", index_label="barcode")
+    table = evaluate(run, run / "truth.csv")
+    assert value(table, "deconvolution", "good", "pearson[Neuron]") == 0
+    assert value(table, "deconvolution", "good", "pearson") == pytest.approx(
+        value(table, "deconvolution", "good", "pearson_shared") * 3 / 4
+    )
+    assert "Neuron" in caplog.text
+
+
+def test_without_truth_methods_are_compared(run):
+    table = evaluate(run)
+    deconvolution = table[table["task"] == "deconvolution"]
+    assert set(deconvolution["metric"]) == {"agreement_with[poor]", "agreement_with[good]"}
+    assert not {"ari", "nmi"} & set(table["metric"])
+
+
+def test_imputation_stands_beside_depth_and_mean(run):
+    table = evaluate(run)
+    assert value(table, "imputation", "neighbors", "held_out_r") == pytest.approx(0.3)
+    assert value(table, "imputation", "neighbors", "held_out_r_depth_adjusted") == pytest.approx(0.1)
+    assert value(table, "imputation", "gene_mean", "held_out_r") == 0
+    assert -1 < value(table, "imputation", "depth", "held_out_r") < 1
+
+
+@pytest.mark.parametrize("where", ["obs:layer", "table"])
+def test_domains_against_labels(run, where):
+    if where == "table":
+        labels = run / "labels.tsv"
+        layer = pd.Series(np.where(np.arange(N) % 10 < 5, "left", "right"), index=[f"s{i}" for i in range(N)])
+        layer["s0"] = "unlabelled"
+        layer.rename("label").to_csv(labels, sep="\t", index_label="barcode")
+        where = str(labels)
+    table = evaluate(run, labels=where)
+    assert value(table, "domains", "spatial", "ari") == 1
+    assert abs(value(table, "domains", "permuted", "ari")) < 0.05
+    assert abs(value(table, "domains", "pca", "ari")) < 0.1
+    assert value(table, "domains", "kmeans", "ari") > value(table, "domains", "permuted", "ari")
+    assert value(table, "domains", "spatial", "spots") == N - 1  # one is unlabelled
+    assert value(table, "domains", "spatial", "neighbors_alike") > 0.8
+    assert value(table, "domains", "permuted", "neighbors_alike") == pytest.approx(0.5, abs=0.05)
+
+
+def test_labels_of_the_source_file(run):
+    source = ad.read_h5ad(run / "filtered.h5ad")
+    source.obs["region"] = source.obs["layer"]
+    source.write_h5ad(run / "source.h5ad")
+    table = evaluate(run, labels="obs:region", source_path=str(run / "source.h5ad"))
+    assert value(table, "domains", "spatial", "ari") == 1
+
+
+@pytest.mark.parametrize(
+    ("write", "argument", "code", "says"),
+    [
+        ("barcode\tB\nother\t1\n", "truth", "truth_does_not_match", "other"),
+        ("barcode\tB\ns1\tmany\n", "truth", "bad_truth", "'B'"),
+        ("barcode\tlabel\nother\tx\n", "labels", "labels_does_not_match", "other"),
+        ("barcode\tlayer\tsize\ns1\tx\t1\n", "labels", "missing_label_column", "layer, size"),
+        (None, "truth", "unreadable_truth", "table.tsv"),
+        (None, "obs", "missing_label_column", "obs:depth"),
+    ],
+)
+def test_what_does_not_join_is_an_error(run, write, argument, code, says):
+    path = run / "table.tsv"
+    if write:
+        path.write_text(write)
+    cells = {"truth": {"truth": path}, "labels": {"labels": str(path)}, "obs": {"labels": "obs:depth"}}
+    with pytest.raises(InputError) as caught:
+        evaluate(run, **cells[argument])
+    assert caught.value.code == code
+    assert says in str(caught.value)
+    assert not (run / "evaluation.parquet").exists()
+
+
+def test_a_sample_without_reference(run):
+    evaluate_sample("toy", run / "filtered.h5ad", {}, {}, None, None, "", "", run / "empty.parquet")
+    assert read_table(run / "empty.parquet", EVALUATION).empty
+
+
+def test_collecting_gathers_by_task(run, tmp_path):
+    evaluate(run)
+    evaluate_sample("none", run / "filtered.h5ad", {}, {}, None, None, "", "", run / "empty.parquet")
+    tasks = ("deconvolution", "imputation", "domains", "histology")
+    outputs = {task: tmp_path / f"{task}.parquet" for task in tasks}
+    collect_evaluation([run / "evaluation.parquet", run / "empty.parquet"], outputs)
+    tables = {task: read_table(path, EVALUATION) for task, path in outputs.items()}
+    assert all(set(table["task"]) <= {task} for task, table in tables.items())
+    assert len(tables["domains"]) and tables["histology"].empty
+    assert list(tables["histology"].dtypes) == list(tables["domains"].dtypes)
+    collect_evaluation([], outputs)
+    assert read_table(outputs["domains"], EVALUATION).empty

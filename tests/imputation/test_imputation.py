@@ -1,0 +1,140 @@
+"""Hidden genes are really hidden, predictions follow the tissue, and scores mean what they say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from tissuemake.contracts import (
+    FILTERED,
+    IMPUTED,
+    PROPORTIONS,
+    REFERENCE,
+    SIGNATURES,
+    read_anndata,
+    write_anndata,
+    write_table,
+)
+from tissuemake.errors import InputError
+from tissuemake.imputation import held_out, impute, neighbors, reference_based
+
+
+@pytest.fixture
+def files(spots, reference, profiles, composition, tmp_path):
+    paths = {
+        name: tmp_path / name for name in ("filtered.h5ad", "reference.h5ad", "sig.parquet", "prop.parquet")
+    }
+    write_anndata(spots, paths["filtered.h5ad"], FILTERED)
+    write_anndata(reference, paths["reference.h5ad"], REFERENCE)
+    write_table(profiles, paths["sig.parquet"], SIGNATURES)
+    write_table(composition, paths["prop.parquet"], PROPORTIONS, {"method": "nnls"})
+    return list(paths.values())
+
+
+@pytest.mark.parametrize("method", ["reference", "neighbors"])
+def test_file_to_file_keeps_the_contract(method, files, spots, tmp_path):
+    output = tmp_path / "imputed.h5ad"
+    impute(method, *files, output, seed=3, held_out_genes=20)
+    imputed = read_anndata(output, IMPUTED)
+    assert list(imputed.obs_names) == list(spots.obs_names)
+    assert imputed.X.dtype == np.float32
+    assert imputed.X.min() >= 0
+    scored = imputed.var["held_out_r"].notna()
+    assert scored.sum() == 20
+    assert imputed.var.loc[scored, "measured"].all()
+    assert imputed.var.loc[scored, "held_out_r"].median() > 0.3
+    assert imputed.uns["tissuemake"]["method"] == method
+    assert imputed.uns["tissuemake"]["n_held_out"] == 20
+
+
+def test_all_methods_hide_the_same_genes(files, tmp_path):
+    names = []
+    for method in ("reference", "neighbors"):
+        impute(method, *files, tmp_path / f"{method}.h5ad", held_out_genes=15)
+        var = read_anndata(tmp_path / f"{method}.h5ad", IMPUTED).var
+        names.append(set(var.index[var["held_out_r"].notna()]))
+    assert names[0] == names[1]
+
+
+def test_reference_predicts_genes_that_were_not_measured(spots, reference, profiles, composition):
+    imputed = reference_based.predict(spots, reference, profiles, composition, np.array([3]))
+    unmeasured = imputed[:, ~imputed.var["measured"].to_numpy()]
+    assert list(unmeasured.var_names) == [f"GENE{i}" for i in range(70, 80)]
+    along_x = np.corrcoef(unmeasured.X.mean(axis=1), composition["right"])[0, 1]
+    assert along_x > 0.9
+    # The level is the section's own CP10k, not the atlas's.
+    shared = imputed[:, imputed.var["measured"].to_numpy()]
+    assert np.expm1(shared.X).sum(axis=1).mean() == pytest.approx(1e4, rel=0.1)
+
+
+@pytest.mark.parametrize("method", ["reference", "neighbors"])
+def test_a_hidden_gene_is_not_seen(method, spots, reference, profiles, composition):
+    """Shuffling one gene over the spots must leave no trace in the prediction of that gene."""
+    gene = 5
+    shuffled = spots.copy()
+    order = np.random.default_rng(0).permutation(spots.n_obs)
+    for layer in ("X", "counts"):
+        matrix = (shuffled.X if layer == "X" else shuffled.layers["counts"]).tolil()
+        matrix[:, gene] = matrix[order][:, gene]
+        if layer == "X":
+            shuffled.X = matrix.tocsr()
+        else:
+            shuffled.layers["counts"] = matrix.tocsr()
+    hidden = np.array([gene])
+    if method == "neighbors":
+        imputed = neighbors.predict(shuffled, hidden)
+    else:
+        imputed = reference_based.predict(shuffled, reference, profiles, composition, hidden)
+    # A leak would show as a positive correlation; means of the other folds alone give a slightly negative one.
+    assert imputed.var.loc["GENE5", "held_out_r"] < 0.1
+
+
+def test_depth_alone_is_no_merit(spots):
+    """A prediction that is the library size scores, and scores nothing once depth is taken out."""
+    counts = sp.csr_matrix(np.round(spots.layers["counts"].toarray() * 3))
+    rng = np.random.default_rng(0)
+    gene = rng.poisson(spots.obs["total_counts"].to_numpy() / 20)
+    counts = counts.tolil()
+    counts[:, 0] = gene[:, None]
+    deep = spots.copy()
+    deep.layers["counts"] = counts.tocsr()
+    deep.X = sp.csr_matrix(np.log1p(counts.toarray()))  # not depth-normalised on purpose
+    rest = np.asarray(deep.layers["counts"].sum(axis=1)).ravel() - gene
+    scores = held_out.score(deep, np.array([0]), np.log1p(rest)[:, None])
+    assert scores["held_out_r"].iloc[0] > 0.6
+    assert abs(scores["held_out_r_depth_adjusted"].iloc[0]) < 1e-6
+
+
+def test_rings_leave_the_spot_and_far_spots_out():
+    positions = np.array([[0, 0], [1, 0], [2, 0], [3, 0], [100, 0]], dtype=float)
+    ring = neighbors.ring_means(positions, 2).toarray()
+    np.testing.assert_allclose(ring.diagonal(), 0)
+    np.testing.assert_allclose(ring[1], [0.5, 0, 0.5, 0, 0])
+    np.testing.assert_allclose(ring[4], 0)  # an island has no neighbours
+
+
+def test_one_spot_and_few_genes_do_not_break(spots):
+    few = spots[:12, :3].copy()
+    imputed = neighbors.predict(few, np.array([0, 1]))
+    assert np.isfinite(imputed.X).all()
+
+
+def test_same_seed_same_result(spots):
+    hidden = held_out.choose(spots, 10, 1)
+    assert (hidden == held_out.choose(spots, 10, 1)).all()
+    first, second = (neighbors.predict(spots, hidden, seed=1).X for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_reference_method_without_reference_says_so(files, tmp_path):
+    with pytest.raises(InputError, match=r"samples\.tsv") as caught:
+        impute("reference", files[0], None, None, None, tmp_path / "x.h5ad")
+    assert caught.value.code == "missing_reference_files"
+
+
+def test_genes_are_hidden_that_the_reference_lacks(spots, reference, profiles, composition):
+    """They are just not scored."""
+    part = reference[:, 10:].copy()
+    imputed = reference_based.predict(spots, part, profiles.iloc[10:], composition, np.array([2, 30]))
+    assert imputed.var["held_out_r"].dropna().index.tolist() == ["GENE30"]
+    assert isinstance(imputed.var, pd.DataFrame)

@@ -1,0 +1,126 @@
+"""What is scored for a sample, from which files, and the tables that gather all samples."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from tissuemake.contracts import (
+    DOMAINS,
+    EVALUATION,
+    FILTERED,
+    IMPUTED,
+    PROPORTIONS,
+    read_anndata,
+    read_table,
+    type_columns,
+    write_table,
+)
+from tissuemake.evaluation import scores
+from tissuemake.evaluation.tables import read_labels, read_truth
+from tissuemake.provenance import measured
+
+log = logging.getLogger(__name__)
+
+TASKS = ("deconvolution", "imputation", "domains")
+
+
+def evaluate_sample(
+    sample: str,
+    filtered: str | Path,
+    proportions: dict[str, str | Path],
+    imputed: dict[str, str | Path],
+    domains: str | Path | None,
+    signatures: str | Path | None,
+    truth: str,
+    labels: str,
+    output: str | Path,
+    *,
+    source_path: str = "",
+    seed: int = 0,
+) -> None:
+    """Score a sample's files and write a tidy table: sample, task, method, metric, value, cost.
+
+    Parameters
+    ----------
+    proportions, imputed
+        File by method.
+    truth, labels
+        Cells of the sheet (see ``tables``); empty: no scores against them, only held-out genes and agreement
+        between methods.
+    source_path
+        The sample's own h5ad, for ``labels`` of the form ``obs:COLUMN``.
+
+    Raises
+    ------
+    InputError
+        A truth or label table that cannot be read, or whose barcodes are not the sample's.
+    """
+    spots = read_anndata(filtered, FILTERED)
+    compositions = {method: read_table(path, PROPORTIONS) for method, path in proportions.items()}
+    predictions = {method: read_anndata(path, IMPUTED) for method, path in imputed.items()}
+    regions = read_table(domains, DOMAINS) if domains else pd.DataFrame(index=spots.obs_names)
+    costs = {
+        "deconvolution": {
+            method: table.attrs.get("tissuemake", {}) for method, table in compositions.items()
+        },
+        "imputation": {method: table.uns["tissuemake"] for method, table in predictions.items()},
+        "domains": dict.fromkeys(regions, regions.attrs.get("tissuemake", {})),
+    }
+    with measured("evaluation", sample=sample) as record:
+        known = read_truth(truth, spots.obs_names) if truth and compositions else None
+        zones = read_labels(labels, spots, source_path) if labels and len(regions.columns) else None
+        types = {method: table[type_columns(table)] for method, table in compositions.items()}
+        found = {
+            "deconvolution": scores.composition(types, known),
+            "imputation": scores.imputation(predictions, spots) if predictions else [],
+            "domains": scores.domains(regions.loc[spots.obs_names], spots, zones, seed)
+            if len(regions.columns)
+            else [],
+        }
+    write_table(_tidy(sample, found, costs), output, EVALUATION, record)
+
+
+def _tidy(sample: str, found: dict[str, scores.Scores], costs: dict) -> pd.DataFrame:
+    """One row per score; seconds and memory are those of the job that made the file, NaN for baselines."""
+    rows = []
+    for task, values in found.items():
+        for method, metric, value in values:
+            cost = costs[task].get(method, {})
+            rows.append(
+                {
+                    "sample": sample,
+                    "task": task,
+                    "method": method,
+                    "metric": metric,
+                    "value": float(value),
+                    "seconds": float(cost.get("seconds", "nan")),
+                    "peak_memory_mb": float(cost.get("peak_memory_mb", "nan")),
+                    "baseline": method not in costs[task],
+                }
+            )
+    return _typed(pd.DataFrame(rows, columns=[*EVALUATION.columns, "baseline"]))
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """An empty table has the same column types as a full one."""
+    text = dict.fromkeys(("sample", "task", "method", "metric"), str)
+    numbers = dict.fromkeys(("value", "seconds", "peak_memory_mb"), float)
+    return table.astype({**text, **numbers, "baseline": bool})
+
+
+def collect_evaluation(tables: list[str | Path], outputs: dict[str, str | Path]) -> None:
+    """Gather the samples' tables into one per task.
+
+    Parameters
+    ----------
+    outputs
+        File by task; a task that no sample has gives an empty table with the same columns.
+    """
+    empty = pd.DataFrame(columns=[*EVALUATION.columns, "baseline"])
+    read = [read_table(path, EVALUATION) for path in tables]
+    read = [table for table in read if len(table)]
+    rows = pd.concat(read, ignore_index=True) if read else empty
+    for task, output in outputs.items():
+        chosen = rows[rows["task"] == task].reset_index(drop=True)
+        write_table(_typed(chosen), output, EVALUATION, {"samples": int(chosen["sample"].nunique())})

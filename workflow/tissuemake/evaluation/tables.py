@@ -1,0 +1,138 @@
+"""Read the truth and the labels that a sheet names, and join them to spots by barcode."""
+
+import logging
+import re
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from tissuemake.errors import InputError
+
+log = logging.getLogger(__name__)
+
+NO_LABEL = frozenset({"", "nan", "none", "na", "unlabelled", "unlabeled", "undetermined", "unknown"})
+OBS = "obs:"
+
+
+def read_truth(path: str | Path, barcodes: pd.Index) -> pd.DataFrame:
+    """Composition by barcode (spots, types), rows sum to 1; spots without any cell are left out.
+
+    Parameters
+    ----------
+    path
+        csv or tsv (``.gz`` too): first column barcode, the others counts or proportions of a type each.
+    barcodes
+        The spots that are scored.
+    """
+    table = _read(path, "truth")
+    numbers = table.apply(pd.to_numeric, errors="coerce")
+    bad = [column for column in table if numbers[column].isna().any() or (numbers[column] < 0).any()]
+    if bad:
+        raise InputError(
+            "bad_truth",
+            f"{path}: column '{bad[0]}' holds values that are no counts or proportions.",
+            "The truth has the barcode first, and a column of non-negative numbers for each cell type.",
+        )
+    numbers = _joined(numbers, barcodes, path, "truth")
+    total = numbers.sum(axis=1)
+    return numbers[total > 0].div(total[total > 0], axis=0)
+
+
+def read_labels(cell: str, filtered: ad.AnnData, source_path: str = "") -> pd.Series:
+    """Region or layer by barcode, without the spots that have none.
+
+    Parameters
+    ----------
+    cell
+        A table with the barcode first and a column ``label`` (or just one other), or ``obs:COLUMN``: that
+        column of the sample's own h5ad.
+    source_path
+        The sample's h5ad, read where the filtered sample no longer has the column.
+    """
+    if cell.startswith(OBS):
+        column = cell.removeprefix(OBS)
+        labels = _obs_column(column, filtered, source_path)
+    else:
+        table = _read(cell, "labels")
+        if "label" not in table and table.shape[1] != 1:
+            raise InputError(
+                "missing_label_column",
+                f"{cell}: no column 'label' among {', '.join(map(str, table.columns))}.",
+                "Name the column of labels 'label'.",
+            )
+        labels = table["label"] if "label" in table else table.iloc[:, 0]
+    labels = _joined(labels.astype(object), filtered.obs_names, cell, "labels")
+    text = labels.where(labels.notna(), "").astype(str).str.strip()
+    return text[~text.str.lower().isin(NO_LABEL)]
+
+
+def _obs_column(column: str, filtered: ad.AnnData, source_path: str) -> pd.Series:
+    if column in filtered.obs:
+        return filtered.obs[column]
+    if source_path and Path(source_path).suffix == ".h5ad" and Path(source_path).exists():
+        obs = ad.read_h5ad(source_path, backed="r").obs
+        if column in obs:
+            return obs[column]
+    raise InputError(
+        "missing_label_column",
+        f"labels 'obs:{column}': the sample has no such column in obs.",
+        f"Columns are: {', '.join(map(str, filtered.obs.columns))}. Correct the sheet.",
+    )
+
+
+def match_types(truth: pd.DataFrame, found: list[str]) -> pd.DataFrame:
+    """Give the truth's types the names of `found` where they differ only in case or punctuation.
+
+    ``T-cells`` is ``T cells``. Types that still have no partner are logged: they score 0.
+    """
+    plain = {_plain(name): name for name in found}
+    renamed = {
+        name: plain[_plain(name)]
+        for name in truth
+        if name not in found and _plain(name) in plain and plain[_plain(name)] not in truth
+    }
+    truth = truth.rename(columns=renamed)
+    missing = [name for name in truth if name not in found]
+    if missing:
+        log.warning("Types of the truth that the reference does not have, and that score 0: %s", missing)
+    extra = [name for name in found if name not in truth]
+    if extra:
+        log.warning("Types of the reference that the truth does not know: %s", extra)
+    return truth
+
+
+def _plain(name: object) -> str:
+    return re.sub(r"[^a-z0-9]", "", str(name).lower())
+
+
+def _read(path: str | Path, what: str) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, sep=None, engine="python", index_col=0, encoding="utf-8-sig")
+    except (OSError, EOFError, ValueError, pd.errors.ParserError) as error:
+        raise InputError(
+            f"unreadable_{what}",
+            f"The {what} table {path} cannot be read ({error}).",
+            "Give a csv or tsv whose first column is the barcode.",
+        ) from error
+    table.index = table.index.astype(str)
+    return table[~table.index.duplicated()]
+
+
+def _joined(table, barcodes: pd.Index, path: str | Path, what: str):
+    table.index = table.index.astype(str)
+    shared = barcodes[barcodes.isin(table.index)]
+    if shared.empty:
+        raise InputError(
+            f"{what}_does_not_match",
+            f"{path}: none of its barcodes (first: '{table.index[0] if len(table) else ''}') is a spot of the "
+            f"sample (first: '{barcodes[0] if len(barcodes) else ''}').",
+            "Its first column must hold the sample's barcodes.",
+        )
+    return table.loc[shared]
+
+
+def as_array(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    """Columns in this order, those that are missing as zeros."""
+    return table.reindex(columns=columns, fill_value=0.0).to_numpy(np.float64)

@@ -1,0 +1,81 @@
+"""Which genes are hidden, how they are dealt into folds, and how a hidden gene's prediction is scored."""
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from tissuemake.evaluation.metrics import partial_pearson, pearson
+
+MOST_GENES = 2000
+# Benchmarks hide genes of the thousand most variable; beyond them noise is most of what there is to predict.
+HIDDEN_AMONG = 1000
+# A gene seen in fewer spots than this has no pattern to predict.
+FEWEST_SPOTS = 10
+FEWEST_FRACTION = 0.02
+
+
+def variable_genes(spots: ad.AnnData, most: int = MOST_GENES) -> np.ndarray:
+    """Positions of the `most` genes with the largest variance of log1p CP10k, sorted.
+
+    Genes seen in fewer than 2% of the spots, or in fewer than ten, are left out.
+    """
+    values = sp.csc_matrix(spots.X, dtype=np.float64)
+    seen = np.diff(values.indptr)
+    enough = np.flatnonzero(seen >= max(FEWEST_SPOTS, FEWEST_FRACTION * spots.n_obs))
+    mean = np.asarray(values.mean(axis=0)).ravel()
+    variance = np.asarray(values.multiply(values).mean(axis=0)).ravel() - mean**2
+    return np.sort(enough[np.argsort(-variance[enough], kind="stable")[:most]])
+
+
+def choose(spots: ad.AnnData, n_genes: int, seed: int) -> np.ndarray:
+    """Positions of `n_genes` random genes among the 1,000 most variable, sorted; fewer if there are fewer."""
+    candidates = variable_genes(spots, HIDDEN_AMONG)
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.permutation(candidates)[: min(n_genes, len(candidates))])
+
+
+def deal(n: int, folds: int, seed: int) -> np.ndarray:
+    """A fold number for each of `n` things, folds of equal size, in random order."""
+    return np.random.default_rng(seed).permutation(np.arange(n) % max(min(folds, n), 1))
+
+
+def score(spots: ad.AnnData, genes: np.ndarray, predicted: np.ndarray) -> pd.DataFrame:
+    """Score predictions of hidden genes within the section.
+
+    Parameters
+    ----------
+    genes
+        Positions in `spots`.
+    predicted
+        (spots, genes), in that order.
+
+    Returns
+    -------
+    DataFrame
+        Index gene; ``held_out_r``: correlation across spots with the measured log1p CP10k;
+        ``held_out_r_depth_adjusted``: the same with the log library size, counted without that gene,
+        regressed out of both.
+    """
+    measured = spots.X[:, genes]
+    measured = measured.toarray() if sp.issparse(measured) else np.asarray(measured)
+    counts = sp.csr_matrix(spots.layers["counts"])
+    total = np.asarray(counts.sum(axis=1))
+    depth = np.log1p(np.maximum(total - counts[:, genes].toarray(), 0))
+    return pd.DataFrame(
+        {
+            "held_out_r": pearson(predicted, measured),
+            "held_out_r_depth_adjusted": partial_pearson(predicted, measured, depth),
+        },
+        index=spots.var_names[genes],
+    )
+
+
+def assemble(spots: ad.AnnData, values: np.ndarray, var: pd.DataFrame, scores: pd.DataFrame) -> ad.AnnData:
+    """Predictions as an AnnData: `values` (spots, genes) float32, `var` with gene_id and measured, scores."""
+    imputed = ad.AnnData(
+        np.asarray(values, dtype=np.float32), obs=pd.DataFrame(index=spots.obs_names), var=var
+    )
+    for column in ("held_out_r", "held_out_r_depth_adjusted"):
+        imputed.var[column] = scores[column].reindex(imputed.var_names).to_numpy(float)
+    return imputed
