@@ -238,6 +238,25 @@ def test_morphology_shows_the_nuclei(tissue):
     assert np.median(dapi[at[:, 0], at[:, 1]]) > 5 * np.median(dapi)
 
 
+# Spatial Transcriptomics
+
+
+def test_st_table_spots_and_picture_agree(tissue):
+    counts = pd.read_csv(tissue / "st/counts.tsv.gz", sep="\t", index_col=0)
+    spots = pd.read_csv(tissue / "st/spots.tsv", sep="\t")
+    spots.index = spots["x"].astype(str) + "x" + spots["y"].astype(str)
+    assert list(counts.index) == list(spots.index[spots["selected"] == 1])
+    assert list(counts.index) == list(read_tsv(tissue / "truth/st_composition.tsv").index)
+    with Image.open(tissue / "st/tissue_image.jpg") as image:
+        picture = np.asarray(image).astype(float)
+    at = spots[["pixel_y", "pixel_x"]].round().astype(int).to_numpy()
+    green = np.array([picture[row - 30 : row + 30, col - 30 : col + 30, 1].mean() for row, col in at])
+    under = (spots["selected"] == 1).to_numpy()
+    assert green[under].mean() < green[~under].mean() - 20
+    # 200 µm between neighbours, at 1 µm per pixel of the JPEG.
+    assert np.polyfit(spots["x"], spots["pixel_x"], 1)[0] == pytest.approx(200, rel=0.02)
+
+
 # Atlas, genes, truth
 
 
@@ -318,7 +337,7 @@ def test_equal_seeds_give_equal_files_and_others_do_not(tmp_path):
         receipts.append(read_json(tmp_path / name / "truth.json"))
     assert receipts[0] == receipts[1]
     same = [name for name, value in receipts[0]["files"].items() if receipts[2]["files"].get(name) == value]
-    assert not [name for name in same if "matrix.h5" in name or name.endswith((".tif", ".tsv"))]
+    assert not [name for name in same if "matrix.h5" in name or name.endswith((".tif", "composition.tsv"))]
 
 
 def test_leftovers_of_an_earlier_run_go(tmp_path):

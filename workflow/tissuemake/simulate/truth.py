@@ -7,18 +7,18 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.simulate import cell_types
+from tissuemake.simulate.spot_capture import SpotCapture
 from tissuemake.simulate.tissue import Section
-from tissuemake.simulate.visium import SpotCapture
 from tissuemake.simulate.visium_hd import HDCapture, bin_barcodes
 from tissuemake.simulate.xenium_capture import XeniumCapture
 
 
-def write_visium_truth(folder: Path, section: Section, capture: SpotCapture) -> None:
-    """Write ``visium_composition.tsv`` (cells under each spot) and ``visium_zones.tsv``, spots in tissue."""
+def write_spot_truth(folder: Path, name: str, section: Section, capture: SpotCapture) -> None:
+    """Write ``{name}_composition.tsv`` (cells under each spot) and ``{name}_zones.tsv`` for spots in tissue."""
     spots = capture.spots[capture.spots["in_tissue"] == 1]
-    _write(folder / "visium_composition.tsv", capture.composition.loc[spots.index])
+    _write(folder / f"{name}_composition.tsv", capture.composition.loc[spots.index])
     zones = section.zone_names(section.zone_at(spots["x"], spots["y"]))
-    _write(folder / "visium_zones.tsv", pd.DataFrame({"label": zones}, index=spots.index))
+    _write(folder / f"{name}_zones.tsv", pd.DataFrame({"label": zones}, index=spots.index))
 
 
 def write_hd_truth(folder: Path, section: Section, capture: HDCapture, kinds: np.ndarray) -> None:

@@ -12,9 +12,10 @@ from tissuemake.files import atomic, remove, sha256
 from tissuemake.simulate import cell_types
 from tissuemake.simulate.atlas import simulate_atlas
 from tissuemake.simulate.expression import build_biology, donor_effect, draw_molecules, programme_states
+from tissuemake.simulate.spatial_transcriptomics import capture_st, write_st
 from tissuemake.simulate.staining import render, shape_nuclei
 from tissuemake.simulate.tissue import Section, place_cells, simulate_section, stream
-from tissuemake.simulate.truth import write_hd_truth, write_visium_truth, write_xenium_truth
+from tissuemake.simulate.truth import write_hd_truth, write_spot_truth, write_xenium_truth
 from tissuemake.simulate.visium import capture_spots, write_visium
 from tissuemake.simulate.visium_hd import capture_bins, write_visium_hd
 from tissuemake.simulate.xenium_bundle import write_xenium
@@ -23,7 +24,7 @@ from tissuemake.simulate.zones import plan_of
 
 DONOR = "section_donor"
 RECEIPT = "truth.json"
-PARTS = ("visium", "visium_hd", "xenium", "truth", "atlas.h5ad")
+PARTS = ("visium", "visium_hd", "xenium", "st", "truth", "atlas.h5ad")
 
 
 def simulate_cells(
@@ -91,7 +92,8 @@ def simulate_tissue(
     Parameters
     ----------
     output
-        Gets ``visium``, ``visium_hd``, ``xenium``, ``atlas.h5ad``, ``truth`` and, last, ``truth.json``: the receipt.
+        Gets ``visium``, ``visium_hd``, ``xenium``, ``st``, ``atlas.h5ad``, ``truth`` and, last, ``truth.json``:
+        the receipt, with parameters and the SHA-256 of every file.
     seed
         Equal seeds and parameters give equal files.
     spots
@@ -135,7 +137,10 @@ def _write_section(output, section, cells, seed, gene_shift, mpp):
     truth.mkdir(parents=True)
     spots = capture_spots(section, table, cells.X, seed, gene_shift)
     write_visium(output / "visium", spots, cells.var, picture, mpp)
-    write_visium_truth(truth, section, spots)
+    write_spot_truth(truth, "visium", section, spots)
+    spots = capture_st(section, table, cells.X, seed, gene_shift)
+    write_st(output / "st", spots, cells.var, picture, mpp)
+    write_spot_truth(truth, "st", section, spots)
     bins = capture_bins(section, nuclei, cells.X, cells.var, seed, gene_shift)
     write_visium_hd(output / "visium_hd", bins, picture, mpp)
     write_hd_truth(truth, section, bins, table["cell_type"].to_numpy())

@@ -1,17 +1,15 @@
 """Visium: spots of 55 µm on a hexagonal lattice of 100 µm, written as Space Ranger 3 writes them."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from PIL import Image, ImageDraw
-from scipy.spatial import cKDTree
 
 from tissuemake.files import write_json
-from tissuemake.simulate import cell_types, matrix_files, pictures
-from tissuemake.simulate.expression import calibrate, platform_efficiency
+from tissuemake.simulate import matrix_files, pictures
+from tissuemake.simulate.spot_capture import SpotCapture, capture_under
 from tissuemake.simulate.tissue import MARGIN_UM, PITCH_UM, Section, stream
 
 SPOT_UM = 55.0
@@ -19,28 +17,6 @@ FIDUCIAL_UM = 89.0
 SOFTWARE = "spaceranger-3.1.3"
 CHEMISTRY = "Spatial 3' v1"
 MEAN_UMI = 9000
-_BLEED_UM = 60.0  # reach of lateral diffusion
-_BLEED = 0.10  # share of a spot's molecules that diffused into it
-_AMBIENT = 0.015
-
-
-@dataclass(frozen=True)
-class SpotCapture:
-    """What a Visium slide saw.
-
-    Parameters
-    ----------
-    spots
-        By barcode, all spots of the array: in_tissue, array_row, array_col, x, y (µm).
-    counts
-        (spots, genes) integer.
-    composition
-        (spots, types) cells whose centre lies under the spot.
-    """
-
-    spots: pd.DataFrame
-    counts: sp.csr_matrix
-    composition: pd.DataFrame
 
 
 def draw_barcodes(count: int, rng: np.random.Generator) -> np.ndarray:
@@ -74,36 +50,17 @@ def capture_spots(
     gene_shift: float,
     mean_umi: float = MEAN_UMI,
 ) -> SpotCapture:
-    """Let the array capture `molecules` (cells, genes): under the spot, a little from around it, and ambient."""
-    spots = spot_lattice(section, seed)
-    rng = stream(seed, "visium capture")
-    under, around = _weights(spots, cells)
-    tissue = spots["in_tissue"].to_numpy(bool)
-    efficiency = platform_efficiency(seed, "visium", molecules.shape[1], gene_shift)
-    mixed = ((1 - _BLEED) * under + _BLEED * around) @ molecules.astype(np.float64)
-    totals = np.asarray(mixed[tissue].mean(axis=0)).ravel()
-    rate = mixed @ sp.diags(calibrate(efficiency, totals, mean_umi * (1 - _AMBIENT)))
-    ambient = totals * efficiency
-    ambient *= mean_umi * _AMBIENT / ambient.sum()
-    depth = np.exp(rng.normal(-0.03, 0.25, len(spots)))
-    dense = (np.asarray(rate.todense()) + ambient) * depth[:, None]
-    counts = sp.csr_matrix(rng.poisson(dense).astype(np.int32))
-    kinds = pd.get_dummies(pd.Categorical.from_codes(cells["cell_type"], categories=cell_types.NAMES))
-    shares = (under > 0).astype(np.int64) @ kinds.to_numpy(np.int64)
-    composition = pd.DataFrame(shares, index=spots.index, columns=list(cell_types.NAMES))
-    return SpotCapture(spots, counts, composition)
-
-
-def _weights(spots, cells):
-    """(spots, cells): 1 under the spot; and around it, a Gaussian of distance that sums to the spot's area."""
-    here, there = cKDTree(spots[["x", "y"]]), cKDTree(cells[["x", "y"]])
-    pairs = here.sparse_distance_matrix(there, 2.5 * _BLEED_UM, output_type="coo_matrix").tocsr()
-    under, around = pairs.copy(), pairs
-    under.data = (pairs.data <= SPOT_UM / 2).astype(np.float64)
-    under.eliminate_zeros()
-    area = SPOT_UM**2 / 8 / _BLEED_UM**2  # spot area over the Gaussian's integral
-    around.data = area * np.exp(-0.5 * (pairs.data / _BLEED_UM) ** 2)
-    return under, around
+    """Let an array over the section capture `molecules` (cells, genes)."""
+    return capture_under(
+        spot_lattice(section, seed),
+        SPOT_UM,
+        cells,
+        molecules,
+        platform="visium",
+        mean_umi=mean_umi,
+        seed=seed,
+        gene_shift=gene_shift,
+    )
 
 
 def write_visium(
