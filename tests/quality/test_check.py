@@ -2,11 +2,16 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
-from tests.broken_folders import BROKEN, SAMPLE, atlas, visium
+from PIL import Image
+from tests.broken_folders import BROKEN
+from tests.whole_folders import SAMPLE, atlas, counts, visium
 
 from tissuemake.files import write_json
 from tissuemake.quality import check as check_module
+from tissuemake.quality import matrix_checks
 from tissuemake.quality.check import check_sample
 from tissuemake.quality.check_reference import check_reference
 from tissuemake.sheets import Reference, Sample
@@ -33,6 +38,7 @@ def test_a_whole_folder_passes_with_its_facts(tmp_path):
     assert facts["software"] == "Space Ranger 3.0.0"
     assert (facts["n_observations"], facts["n_genes"], facts["gene_overlap"]) == (36, 80, 80)
     assert facts["microns_per_pixel"] == 1.0
+    assert facts["median_counts"] == np.median(counts().sum(1))
     assert facts["image_px"] == [1000, 900]
     assert len(facts["fingerprint"]) == 64 and facts["expected_memory_mb"] > 100
 
@@ -63,6 +69,43 @@ def test_a_broken_reference_fails_on_its_own(tmp_path):
         )
         assert [finding["code"] for finding in found["findings"]] == [wanted]
     assert "Did you mean 'cell_type'?" in found["findings"][0]["remedy"]
+
+
+def test_exchanged_pixel_columns_are_seen_where_nothing_else_tells(tmp_path):
+    row = visium(tmp_path / "s")
+    path = tmp_path / "s" / "outs" / "spatial" / "tissue_positions.csv"
+    swapped = pd.read_csv(path).rename(
+        columns={
+            "pxl_row_in_fullres": "pxl_col_in_fullres",
+            "pxl_col_in_fullres": "pxl_row_in_fullres",
+        }
+    )
+    swapped.to_csv(path, index=False)
+    assert [finding["code"] for finding in run(tmp_path, row)["findings"]] == ["mirrored_positions"]
+
+
+def test_spots_on_bare_glass_are_suspicious(tmp_path):
+    row = visium(tmp_path / "s")
+    path = tmp_path / "s" / "outs" / "spatial" / "tissue_hires_image.png"
+    picture = np.asarray(Image.open(path)).copy()
+    picture[:, 75:400] = 245
+    Image.fromarray(picture).save(path)
+    found = run(tmp_path, row)
+    assert [finding["code"] for finding in found["findings"]] == ["spots_on_glass"]
+    assert found["status"] == "warn"
+
+
+def test_a_huge_matrix_is_judged_by_blocks_of_barcodes(tmp_path, monkeypatch):
+    monkeypatch.setattr(matrix_checks, "MANY_VALUES", 100)
+    monkeypatch.setattr(matrix_checks, "BLOCK_BARCODES", 2)
+    monkeypatch.setattr(matrix_checks, "BLOCKS", 4)
+    found = run(tmp_path / "good", visium(tmp_path / "good" / "s"))
+    assert (found["status"], found["facts"]["n_observations"]) == ("pass", 36)
+    assert found["facts"]["n_values"] > 1000
+    bad = counts()
+    bad[0] = bad[0] / 3
+    found = run(tmp_path / "bad", visium(tmp_path / "bad" / "s", matrix=bad))
+    assert [finding["code"] for finding in found["findings"]] == ["not_counts"]
 
 
 def test_a_failed_fetch_is_the_samples_failure(tmp_path):

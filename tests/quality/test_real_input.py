@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.broken_folders import visium
+from tests.whole_folders import visium
 
 from tissuemake.quality.check import check_sample
 from tissuemake.quality.check_reference import check_reference

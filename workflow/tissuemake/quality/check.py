@@ -18,9 +18,10 @@ from tissuemake.quality.gene_checks import (
     gene_table,
 )
 from tissuemake.quality.geometry_checks import check_images, check_lattice, check_mpp
-from tissuemake.quality.matrix_checks import check_matrix, read_matrix
+from tissuemake.quality.matrix_checks import check_depth, check_matrix, read_matrix
 from tissuemake.quality.receipts import check_receipts
 from tissuemake.quality.slide_checks import check_slide
+from tissuemake.quality.tissue_checks import check_tissue
 from tissuemake.quality.verdict import Verdict
 from tissuemake.sheets import Reference, Sample
 
@@ -101,6 +102,7 @@ def _check_positions(verdict: Verdict, reader: Reader, counts: ad.AnnData | None
         positions = reader.positions()
         if counts is not None:
             check_barcodes(verdict, reader, counts.obs_names, positions)
+            check_depth(verdict, reader, counts, positions)
             # Spots without counts (a positions file lists all 4,992) say nothing about this section.
             positions = positions[positions.index.isin(counts.obs_names)]
     return positions
@@ -116,6 +118,7 @@ def _check_geometry(verdict: Verdict, reader: Reader, positions: pd.DataFrame) -
     if not corrupt:
         with verdict.guard(reader.row.image or reader.row.path):
             check_images(verdict, reader, positions)
+            check_tissue(verdict, reader, positions)
 
 
 def _check_genes(

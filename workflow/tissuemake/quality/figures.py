@@ -24,6 +24,7 @@ REASON_COLORS = ("#D55E00", "#0072B2", "#CC79A7", "#E69F00", "#009E73", "#56B4E9
 KEPT, OFF = "#bdbdbd", "#eeeeee"
 EDGE = "#d7191c"
 MANY = 100_000
+MANY_RINGS = 500  # more of them hide what they surround
 
 
 def draw_quality(adata: ad.AnnData, reasons: pd.Series, output: Path) -> None:
@@ -146,7 +147,7 @@ def _draw_values(axis: plt.Axes, tissue: _Tissue, values, reasons: pd.Series, ti
     norm = matplotlib.colors.LogNorm(low, high) if log else matplotlib.colors.Normalize(low, high)
     spots = tissue.spots(axis, tissue.inside, array=inside, cmap="viridis", norm=norm, linewidths=0)
     dropped = tissue.inside & (reasons != "").to_numpy()
-    if dropped.sum() <= MANY:
+    if dropped.sum() <= MANY_RINGS:
         tissue.spots(axis, dropped, facecolors="none", edgecolors=EDGE, linewidths=0.7)
     bar = axis.figure.colorbar(spots, ax=axis, shrink=0.8, pad=0.02, extend="both")
     ticks = matplotlib.ticker.MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
@@ -171,7 +172,7 @@ def _draw_reasons(axis: plt.Axes, tissue: _Tissue, reasons: pd.Series) -> list:
         if which.any():
             tissue.spots(axis, which, facecolors=color, linewidths=0)
             handles.append(matplotlib.patches.Patch(color=color, label=f"{label}: {int(which.sum()):,}"))
-    if outlined.any():
+    if 0 < outlined.sum() <= MANY_RINGS:
         ring = matplotlib.patches.Patch(facecolor="none", edgecolor=EDGE, label="ringed: dropped")
         handles.append(ring)
     axis.set_title("What stays, and the first reason to drop", fontsize=11)

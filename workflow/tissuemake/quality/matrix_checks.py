@@ -6,6 +6,7 @@ from pathlib import Path
 import anndata as ad
 import h5py
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from tissuemake.errors import InputError
@@ -72,21 +73,27 @@ def _sampled(path: Path, reader: Reader) -> ad.AnnData:
 
 
 def check_matrix(verdict: Verdict, reader: Reader, counts: ad.AnnData, stored: int) -> None:
-    """Counts are counts, and enough of them; adds facts about size and depth."""
-    genes = (counts.var["feature_type"] == GENE_EXPRESSION).to_numpy()
-    totals = np.asarray(counts.X[:, genes].sum(axis=1)).ravel() if genes.any() else np.zeros(counts.n_obs)
-    seen = totals[totals > 0]
-    median = float(np.median(seen)) if seen.size and np.isfinite(seen).all() else 0.0
+    """Counts are counts, and fit into memory; adds facts about size."""
     memory = expected_memory_mb(stored)
     verdict.facts |= {
         "n_observations": int(counts.n_obs),
-        "n_genes": int(genes.sum()),
+        "n_genes": int((counts.var["feature_type"] == GENE_EXPRESSION).sum()),
         "n_values": stored,
-        "median_counts": round(median, 1),
         "expected_memory_mb": memory,
     }
     check_counts(counts, reader.where(reader.row.path))
-    least = floors(reader.observation, int(genes.sum()), reader.pitch_um)["min_counts"]
+    _check_memory(verdict, memory, stored)
+
+
+def check_depth(verdict: Verdict, reader: Reader, counts: ad.AnnData, positions: pd.DataFrame) -> None:
+    """Spots in tissue have enough counts for the filter to keep most of them."""
+    genes = np.flatnonzero(counts.var["feature_type"] == GENE_EXPRESSION)
+    inside = counts.obs_names.isin(positions.index[positions["in_tissue"].to_numpy(bool)])
+    totals = np.asarray(counts.X[inside][:, genes].sum(axis=1)).ravel()
+    seen = totals[totals > 0]
+    median = float(np.median(seen)) if seen.size and np.isfinite(seen).all() else 0.0
+    verdict.facts["median_counts"] = round(median, 1)
+    least = floors(reader.observation, len(genes), reader.pitch_um)["min_counts"]
     if median < least:
         verdict.warn(
             "few_counts",
@@ -94,7 +101,6 @@ def check_matrix(verdict: Verdict, reader: Reader, counts: ad.AnnData, stored: i
             f"the {least:g} that the filter asks for.",
             "Expect to lose most of it. If the sample is meant to be this shallow, set filter: min_counts.",
         )
-    _check_memory(verdict, memory, stored)
 
 
 def expected_memory_mb(stored: int) -> int:
