@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import tifffile
-from tests.whole_folders import (
+
+from whole_folders import (
     GENES,
     SAMPLE,
     SIDE,

@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.broken_folders import BROKEN
-from tests.whole_folders import SAMPLE, atlas, counts, visium
 
+from broken_folders import BROKEN
 from tissuemake.files import write_json
 from tissuemake.quality import check as check_module
 from tissuemake.quality import matrix_checks
 from tissuemake.quality.check import check_sample
 from tissuemake.quality.check_reference import check_reference
 from tissuemake.sheets import Reference, Sample
+from whole_folders import SAMPLE, atlas, counts, visium
 
 
 def run(tmp_path, row, reference_row=None, receipts=()):

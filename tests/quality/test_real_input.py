@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from tests.whole_folders import visium
 
 from tissuemake.quality.check import check_sample
 from tissuemake.quality.check_reference import check_reference
 from tissuemake.sheets import Reference, Sample
+from whole_folders import visium
 
 
 def check(tmp_path, row):
