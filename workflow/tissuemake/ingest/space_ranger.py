@@ -28,7 +28,7 @@ def find_outs(path: Path, sample: str) -> Path:
     InputError
         ``several_sections`` with their names, ``unknown_layout``.
     """
-    if path.is_file():
+    if is_matrix(path):
         return path.parent
     sections = [found for found in (path, path / "outs") if is_outs(found)]
     if sections:
@@ -45,6 +45,11 @@ def find_outs(path: Path, sample: str) -> Path:
         f" {', '.join(child.name for child in sorted(path.iterdir())[:8]) or 'nothing'}.",
         "Point the column path to the folder that holds a feature-barcode matrix and the folder spatial.",
     )
+
+
+def is_matrix(path: Path) -> bool:
+    """Whether the sheet points to a matrix itself, an h5 file or the folder of an mtx triple."""
+    return path.is_file() or path.name.endswith(MATRICES)
 
 
 def is_outs(folder: Path) -> bool:
@@ -82,7 +87,7 @@ def find(folders: list[Path], names: tuple[str, ...], sample: str, prefix: str =
 
 def find_matrix(path: Path, outs: Path, sample: str) -> Path:
     """The matrix to read: the file the sheet names, else filtered before raw and h5 before mtx."""
-    if path.is_file():
+    if is_matrix(path):
         return path
     found = find([outs], MATRICES, sample)
     if found is None and all((outs / name).exists() for name in ("matrix.mtx.gz", "barcodes.tsv.gz")):
