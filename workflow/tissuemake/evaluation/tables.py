@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from tissuemake.delimited import read_delimited
 from tissuemake.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ def _plain(name: object) -> str:
 
 def _read(path: str | Path, what: str) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, sep=None, engine="python", index_col=0, encoding="utf-8-sig")
+        table = read_delimited(path, index_col=0)
     except (OSError, EOFError, ValueError, pd.errors.ParserError) as error:
         raise InputError(
             f"unreadable_{what}",

@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from tissuemake.delimited import read_delimited
 from tissuemake.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def join_labels(atlas: ad.AnnData, table: str | Path) -> ad.AnnData:
 def read_labels(table: str | Path) -> pd.DataFrame:
     """Read a csv or tsv (``.gz`` too); the first column becomes the index."""
     try:
-        frame = pd.read_csv(table, sep=None, engine="python", dtype=str, index_col=0, encoding="utf-8-sig")
+        frame = read_delimited(table, dtype=str, index_col=0)
     except (OSError, EOFError, ValueError, pd.errors.ParserError) as error:
         raise InputError(
             "unreadable_labels",

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import anndata as ad
-import pandas as pd
 
+from tissuemake.delimited import read_delimited
 from tissuemake.errors import InputError
 
 
@@ -25,7 +25,7 @@ def to_organism(
             "Give an atlas of the same organism, or a table with the columns human and mouse in the config "
             "(orthologs).",
         )
-    pairs = pd.read_csv(table, sep=None, engine="python", dtype=str)
+    pairs = read_delimited(table, dtype=str)
     absent = [name for name in (source, target) if name not in pairs]
     if absent:
         raise InputError(
