@@ -56,8 +56,9 @@ class Download:
 
 
 def fetch_source(cell: str, receipt: Path) -> None:
-    """Fetch every URL of `cell` into ``receipt.with_suffix("")`` and write `receipt`. Never raises.
+    """Fetch every URL of `cell` into ``receipt.with_suffix("")`` and write `receipt`.
 
+    Nothing is raised but a receipt that cannot be written; what went wrong stands in it.
     A file that is there with the right hash is not fetched again. Archives are unpacked into the folder and
     removed. The receipt holds ``status`` (``ok`` or ``failed``), ``files`` (url, path, sha256, bytes), and,
     when failed, ``code``, ``message`` and ``remedy``. An unpinned URL gets ``pin``: the text to put in the

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import anndata as ad
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection, PolyCollection
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from tissuemake.files import atomic
 
@@ -48,7 +49,8 @@ def draw_quality(adata: ad.AnnData, reasons: pd.Series, output: Path) -> None:
     width = 4.6
     height = float(np.clip(width * tissue.aspect, 1.8, 8.0)) + 0.9
     size = (columns * (width + 0.9), rows * height + 0.8)
-    figure, axes = plt.subplots(rows, columns, figsize=size, layout="compressed", squeeze=False)
+    figure = Figure(figsize=size, layout="compressed")
+    axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat[n_panels:]:
         axis.axis("off")
     for axis, (metric, title, log) in zip(axes.flat, panels, strict=False):
@@ -61,7 +63,6 @@ def draw_quality(adata: ad.AnnData, reasons: pd.Series, output: Path) -> None:
     figure.suptitle(f"{sample}: {kept:,} of {inside:,} {tissue.observation}s under tissue stay", fontsize=13)
     with atomic(output) as partial:
         figure.savefig(partial, dpi=110, bbox_inches="tight")
-    plt.close(figure)
 
 
 class _Tissue:
@@ -97,7 +98,7 @@ class _Tissue:
                 return image, (0, width / scale, height / scale, 0)
         return None, None
 
-    def frame(self, axis: plt.Axes) -> None:
+    def frame(self, axis: Axes) -> None:
         """Draw the picture, the frame and a scale bar; y runs down as in images."""
         if self.image is not None:
             axis.imshow(self.image, extent=self.extent, interpolation="bilinear", alpha=0.9)
@@ -120,7 +121,7 @@ class _Tissue:
         share = bar / self.mpp / (self.high[0] - self.low[0])
         axis.plot([0, share], [-0.015, -0.015], transform=axis.transAxes, color="k", lw=2, clip_on=False)
 
-    def spots(self, axis: plt.Axes, which: np.ndarray, **style) -> object:
+    def spots(self, axis: Axes, which: np.ndarray, **style) -> object:
         """Draw the spots `which` at their true size, squares for bins."""
         xy = self.xy[which]
         if len(xy) > MANY:
@@ -139,27 +140,27 @@ class _Tissue:
         return axis.add_collection(shapes, autolim=False)
 
 
-def _draw_values(axis: plt.Axes, tissue: _Tissue, values, reasons: pd.Series, title: str, log: bool) -> None:
+def _draw_values(axis: Axes, tissue: _Tissue, values, reasons: pd.Series, title: str, log: bool) -> None:
     tissue.frame(axis)
     inside = np.maximum(values, 1)[tissue.inside] if log else values[tissue.inside]
     low, high = np.percentile(inside, [1, 99]) if len(inside) else (1, 2)
     high = high if high > low else low + 1
-    norm = matplotlib.colors.LogNorm(low, high) if log else matplotlib.colors.Normalize(low, high)
+    norm = LogNorm(low, high) if log else Normalize(low, high)
     spots = tissue.spots(axis, tissue.inside, array=inside, cmap="viridis", norm=norm, linewidths=0)
     dropped = tissue.inside & (reasons != "").to_numpy()
     if dropped.sum() <= MANY_RINGS:
         tissue.spots(axis, dropped, facecolors="none", edgecolors=EDGE, linewidths=0.7)
     bar = axis.figure.colorbar(spots, ax=axis, shrink=0.8, pad=0.02, extend="both")
-    ticks = matplotlib.ticker.MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
     if log and high > 8 * low:
-        ticks = matplotlib.ticker.LogLocator(subs=(1, 2, 5)).tick_values(low, high)
+        ticks = LogLocator(subs=(1, 2, 5)).tick_values(low, high)
     bar.set_ticks([tick for tick in ticks if low <= tick <= high], labels=None)
     bar.ax.yaxis.set_major_formatter("{x:,g}")
-    bar.ax.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    bar.ax.yaxis.set_minor_locator(NullLocator())
     axis.set_title(title, fontsize=11)
 
 
-def _draw_reasons(axis: plt.Axes, tissue: _Tissue, reasons: pd.Series) -> list:
+def _draw_reasons(axis: Axes, tissue: _Tissue, reasons: pd.Series) -> list:
     tissue.frame(axis)
     first = reasons.str.split("; ").str[0]
     counts = first[first != ""].value_counts()
@@ -171,9 +172,9 @@ def _draw_reasons(axis: plt.Axes, tissue: _Tissue, reasons: pd.Series) -> list:
         which = (first == reason).to_numpy()
         if which.any():
             tissue.spots(axis, which, facecolors=color, linewidths=0)
-            handles.append(matplotlib.patches.Patch(color=color, label=f"{label}: {int(which.sum()):,}"))
+            handles.append(Patch(color=color, label=f"{label}: {int(which.sum()):,}"))
     if 0 < outlined.sum() <= MANY_RINGS:
-        ring = matplotlib.patches.Patch(facecolor="none", edgecolor=EDGE, label="ringed: dropped")
+        ring = Patch(facecolor="none", edgecolor=EDGE, label="ringed: dropped")
         handles.append(ring)
     axis.set_title("What stays, and the first reason to drop", fontsize=11)
     return handles

@@ -64,7 +64,7 @@ def check_reference_fits(
         raise InputError(
             "organism_mismatch",
             f"Sample '{row.sample}' ({row.path}) is {organism}, but its reference "
-            f"'{reference.reference}' is {reference.organism}.",
+            f"'{reference.reference}' ({reference.path}) is {reference.organism}.",
             f"Choose a {organism} reference in the column reference, or correct the organism of either.",
         )
     atlas = tidy_names(peek_genes(reference))
