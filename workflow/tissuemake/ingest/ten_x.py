@@ -7,6 +7,7 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from tissuemake.errors import InputError
 from tissuemake.ingest.counts import make_counts
@@ -48,16 +49,22 @@ def h5_attributes(path: Path) -> dict[str, str]:
 
 
 def _read_h5(path: Path, where: str) -> ad.AnnData:
-    import scanpy as sc
+    """Read with h5py: importing scanpy for its `read_10x_h5` costs 3 s and 170 MB, a test holds them equal."""
+    import h5py
 
     try:
-        found = sc.read_10x_h5(path, gex_only=False)
-    except Exception as error:  # h5py, numpy and scanpy raise OSError, KeyError, ValueError, bare Exception
+        with h5py.File(path) as handle:
+            matrix, features = handle["matrix"], handle["matrix/features"]
+            parts = [matrix[key][:] for key in ("data", "indices", "indptr")]
+            shape = matrix["shape"][:][::-1]
+            barcodes = matrix["barcodes"][:].astype(str)
+            names, ids, types = (features[key][:].astype(str) for key in ("name", "id", "feature_type"))
+        counts = sp.csr_matrix((parts[0].astype(np.float32), *parts[1:]), shape=tuple(shape))
+        return make_counts(counts, barcodes, names, ids, types)
+    except Exception as error:  # a file cut short fails anywhere in h5py, numpy or scipy
         raise InputError(
             "unreadable_matrix", f"{where} is not a readable 10x h5 matrix ({error}).", _REMEDY
         ) from error
-    types = found.var.get("feature_types")
-    return make_counts(found.X, found.obs_names, found.var_names, found.var["gene_ids"], types)
 
 
 def mtx_parts(folder: Path) -> dict[str, Path | None]:
