@@ -42,7 +42,8 @@ def results(tmp_path_factory, toy):
 
 
 def test_a_score_given_twice_counts_once(toy):
-    assert len(read_evaluations([toy.evaluation, toy.evaluation])) == 4
+    once = len(read_evaluations([toy.evaluation]))
+    assert len(read_evaluations([toy.evaluation, toy.evaluation])) == once > 0
     assert list(read_evaluations([]).columns) == list(contracts.EVALUATION.columns)
 
 

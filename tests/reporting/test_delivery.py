@@ -24,7 +24,7 @@ def deliver(toy: Toy, report, output):
         row=toy.row,
         inputs=[toy.check, toy.folder / "statistics"],
         config={"seed": 1},
-        output_dir=output,
+        output=output,
     )
     return output
 

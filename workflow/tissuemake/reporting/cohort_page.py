@@ -14,6 +14,12 @@ from tissuemake.reporting.thumbnail import draw_thumbnail
 
 ORDER = {"fail": 0, "warn": 1, "pass": 2}
 DOMINANT = 3
+UNFINISHED = {
+    "level": "fail",
+    "code": "unfinished",
+    "message": "The check passed, but a later step did not finish.",
+    "remedy": "Look at the last lines of its log under logs/, mend what it names, and run again.",
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Entry:
     thumbnail: str = ""
     numbers: dict = field(default_factory=dict)
     dominant: list[tuple[str, float]] = field(default_factory=list)
-    best: tuple[str, str, float] | None = None
+    best: dict | None = None
 
     @property
     def rank(self) -> int:
@@ -66,8 +72,15 @@ def report_cohort(
     output
         The page. Sample pages are linked at ``../samples/SAMPLE/report.html`` beside its folder.
     proportions, imputed, domains
-        Sample → (method →) file, for dominant types, time and memory; each may lack samples.
+        Sample → (method →) file, for dominant types, time and memory. None: those beside ``filtered.h5ad``.
     """
+    if proportions is None:
+        proportions = {sample: _beside(path, "proportions/*.parquet") for sample, path in filtered.items()}
+    if imputed is None:
+        imputed = {sample: _beside(path, "imputed/*.h5ad") for sample, path in filtered.items()}
+    if domains is None:
+        beside = {sample: path.parent / "domains.parquet" for sample, path in filtered.items()}
+        domains = {sample: path for sample, path in beside.items() if path.is_file()}
     evaluation = read_evaluations(evaluations)
     entries = [_rejected(name, finding) for name, finding in rejected.items()]
     for sample, path in checks.items():
@@ -78,9 +91,9 @@ def report_cohort(
                 rows.get(sample, {}),
                 evaluation[evaluation["sample"] == sample],
                 filtered.get(sample),
-                (proportions or {}).get(sample, {}),
-                (imputed or {}).get(sample, {}),
-                (domains or {}).get(sample),
+                proportions.get(sample, {}),
+                imputed.get(sample, {}),
+                domains.get(sample),
             )
         )
     entries.sort(key=lambda entry: (entry.rank, entry.name))
@@ -106,6 +119,10 @@ def read_evaluations(paths: list[Path]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True).drop_duplicates(["sample", "task", "method", "metric"])
 
 
+def _beside(filtered: Path, pattern: str) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(filtered.parent.glob(pattern))}
+
+
 def _rejected(name: str, finding: dict) -> Entry:
     return Entry(str(finding.get("sample") or name), "fail", {}, [finding])
 
@@ -123,7 +140,7 @@ def _entry(
     findings = [item for item in check.get("findings", []) if item.get("level") in ("fail", "warn")]
     status = str(check.get("status", "pass"))
     if filtered is None or status == "fail":
-        return Entry(sample, status, row, findings)
+        return Entry(sample, "fail", row, findings or [UNFINISHED])
     adata = ad.read_h5ad(filtered, backed="r")
     try:
         types = _types(proportions)

@@ -1,6 +1,7 @@
 """What a core facility hands over: one h5ad with all results, SpatialData, the report, and a manifest."""
 
 import shutil
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,14 +13,16 @@ from tissuemake import contracts, files, provenance
 from tissuemake.contracts import type_columns
 from tissuemake.reporting.pages import plain
 from tissuemake.reporting.spatialdata_zarr import write_spatialdata
+from tissuemake.sheets import PATH_COLUMNS, Sample
 
 MANIFEST = "manifest.json"
+# Beside what is read, vendor folders hold tens of gigabytes that no stage opens.
+NEVER_READ = (".bam", ".bai", ".csi", ".cloupe", ".vloupe", ".fastq", ".fastq.gz")
 
 
 def deliver_sample(
     sample: str,
     *,
-    ingested: Path,
     filtered: Path,
     proportions: dict[str, Path],
     imputed: dict[str, Path],
@@ -27,11 +30,12 @@ def deliver_sample(
     report: Path,
     check: Path,
     row: dict,
-    inputs: list[Path],
     config: dict,
-    output_dir: Path,
+    output: Path,
+    ingested: Path | None = None,
+    inputs: list[Path] | None = None,
 ) -> None:
-    """Write the delivery of one sample into `output_dir`; ``manifest.json`` last, so that it vouches for the rest.
+    """Write the delivery of one sample into the folder `output`, ``manifest.json`` last: it vouches for the rest.
 
     ``SAMPLE.h5ad`` (filtered spots with ``obsm["proportions_METHOD"]``, ``obs["dominant_type_METHOD"]`` and
     ``obs["domain_METHOD"]``), ``imputed_METHOD.h5ad`` (with coordinates and image, so that it plots as well),
@@ -39,35 +43,42 @@ def deliver_sample(
 
     Parameters
     ----------
-    ingested, check
-        Named in the manifest with their hashes, beside `inputs`; not copied.
-    inputs
-        What the sheet names: files, or vendor folders (each file in them counts).
+    filtered, proportions, imputed, domains, check, ingested
+        Files of the contracts of those names; the manifest holds their hashes.
+    report
+        The sample's page, copied.
+    row
+        The sample's row of the sheet.
     config
         The run's config, for the manifest.
+    inputs
+        Files, or vendor folders (each file in them counts, except those that no stage reads); None: what the
+        row of the sheet names.
 
     Raises
     ------
     InputError
         ``broken_contract`` when a file is not what its stage promises; ``disk_full``.
     """
-    output_dir = Path(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    (output_dir / MANIFEST).unlink(missing_ok=True)
+    output = Path(output)
+    inputs = named_inputs(row) if inputs is None else inputs
+    output.mkdir(parents=True, exist_ok=True)
+    (output / MANIFEST).unlink(missing_ok=True)
     adata, records = gather(filtered, proportions, domains)
-    outputs = [output_dir / f"{sample}.h5ad"]
+    outputs = [output / f"{sample}.h5ad"]
     contracts.write_anndata(adata, outputs[0], contracts.FILTERED)
     for method, path in imputed.items():
         prediction = contracts.read_anndata(path, contracts.IMPUTED)
         records[f"imputation/{method}"] = dict(prediction.uns["tissuemake"])
-        outputs.append(output_dir / f"imputed_{method}.h5ad")
+        outputs.append(output / f"imputed_{method}.h5ad")
         contracts.write_anndata(place(prediction, adata), outputs[-1], contracts.IMPUTED)
-    outputs.append(output_dir / f"{sample}.spatialdata.zarr.zip")
+    outputs.append(output / f"{sample}.spatialdata.zarr.zip")
     write_spatialdata(adata, sample, outputs[-1])
-    outputs.append(output_dir / "report.html")
+    outputs.append(output / "report.html")
     with files.atomic(outputs[-1]) as partial:
         shutil.copyfile(report, partial)
-    between = [ingested, filtered, check, domains, *proportions.values(), *imputed.values()]
+    between = [filtered, check, domains, *proportions.values(), *imputed.values()]
+    between = [ingested, *between] if ingested else between
     manifest = {
         "sample": sample,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -79,10 +90,18 @@ def deliver_sample(
         "steps": records,
         "inputs": [_entry(path) for given in inputs for path in _files_of(Path(given))],
         "intermediate": [_entry(Path(path)) for path in between],
-        "outputs": [_entry(path, output_dir) for path in outputs],
+        "outputs": [_entry(path, output) for path in outputs],
         "how_to_open": how_to_open(sample, adata),
     }
-    files.write_json(plain(manifest), output_dir / MANIFEST)
+    files.write_json(plain(manifest), output / MANIFEST)
+
+
+def named_inputs(row: dict) -> list[Path]:
+    """Return the files and folders that a row of the sheet names, where they lie on this machine."""
+    known = {field.name for field in fields(Sample)}
+    located = Sample(**{key: value for key, value in row.items() if key in known}).located()
+    named = [getattr(located, column) for column in PATH_COLUMNS]
+    return [Path(name) for name in named if name and not name.startswith("obs:")]
 
 
 def how_to_open(sample: str, adata: ad.AnnData) -> dict[str, str]:
@@ -155,7 +174,8 @@ def safe_names(names: list[str]) -> list[str]:
 
 def _files_of(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(found for found in path.rglob("*") if found.is_file())
+        found = (path for path in path.rglob("*") if path.is_file() and not path.name.endswith(NEVER_READ))
+        return sorted(found)
     return [path] if path.is_file() else []
 
 

@@ -49,8 +49,9 @@ def collect_groups(
 ) -> list[Group]:
     """Return every colouring of a sample, the most telling group first."""
     groups = [domain_group(domains.reindex(adata.obs_names))]
+    colours = type_colours(proportions)
     for method, table in proportions.items():
-        groups += type_groups(table.reindex(adata.obs_names), method)
+        groups += type_groups(table.reindex(adata.obs_names), method, colours)
     # The dominant type is the one picture that shows composition at a glance.
     groups.sort(key=lambda group: not group.label.startswith("Dominant"))
     groups.append(Group("Genes, measured", measured_genes(adata, moran)))
@@ -60,12 +61,15 @@ def collect_groups(
     return [group for group in groups if group.layers]
 
 
-def class_layer(label: str, values: pd.Series, order: list[str] | None = None) -> Layer:
-    """Return a categorical layer; the order of `order` (or natural order) gives the colours."""
+def class_layer(
+    label: str, values: pd.Series, order: list[str] | None = None, colours: dict[str, str] | None = None
+) -> Layer:
+    """Return a categorical layer; without `colours`, the order of `order` (or natural order) gives them."""
     text = values.astype("object").where(values.notna()).map(str, na_action="ignore")
     names = order or sorted(text.dropna().unique(), key=natural)
     codes = pd.Categorical(text, categories=names).codes
-    return Layer(label, codes.astype(int), "", tuple(names), tuple(categorical(len(names))))
+    given = [colours[name] for name in names] if colours else categorical(len(names))
+    return Layer(label, codes.astype(int), "", tuple(names), tuple(given))
 
 
 def natural(text: str) -> tuple:
@@ -79,10 +83,24 @@ def domain_group(domains: pd.DataFrame) -> Group:
     return Group("Tissue domains", [class_layer(str(name), domains[name]) for name in methods])
 
 
-def type_groups(table: pd.DataFrame, method: str) -> list[Group]:
+def type_colours(proportions: dict[str, pd.DataFrame]) -> dict[str, str]:
+    """One colour per cell type, the same for all methods: handed out from the most abundant type down."""
+    names: dict[str, None] = {}
+    for table in proportions.values():
+        names.update(dict.fromkeys(by_abundance(table)))
+    return dict(zip(names, categorical(len(names)), strict=True))
+
+
+def by_abundance(table: pd.DataFrame) -> list[str]:
+    """Cell types of a proportions table, most abundant first."""
+    mean = table[type_columns(table)].mean().sort_values(ascending=False, kind="stable")
+    return [str(name) for name in mean.index]
+
+
+def type_groups(table: pd.DataFrame, method: str, colours: dict[str, str]) -> list[Group]:
     """The dominant type of a method, and the share of each type, most abundant first."""
     types = table[type_columns(table)]
-    order = [str(name) for name in types.mean().sort_values(ascending=False, kind="stable").index]
+    order = by_abundance(table)
     types = types.set_axis([str(name) for name in types.columns], axis=1)[order]
     known = types.notna().all(axis=1)
     # Columns sorted by abundance: a tie goes to the more abundant type.
@@ -90,7 +108,7 @@ def type_groups(table: pd.DataFrame, method: str) -> list[Group]:
     dominant[known] = types[known].idxmax(axis=1)
     shares = [Layer(name, types[name].to_numpy(float), "share of the spot") for name in order]
     return [
-        Group(f"Dominant type, {method}", [class_layer("Dominant cell type", dominant, order)]),
+        Group(f"Dominant type, {method}", [class_layer("Dominant cell type", dominant, order, colours)]),
         Group(f"Cell types, {method}", shares),
     ]
 

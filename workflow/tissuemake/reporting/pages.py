@@ -34,7 +34,9 @@ def render(template: str, *, styles: tuple[str, ...], scripts: tuple[str, ...], 
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(number=number, seconds=seconds, megabytes=megabytes)
+    environment.filters.update(
+        number=number, fixed=fixed, score=score, probability=probability, seconds=seconds, megabytes=megabytes
+    )
     return environment.get_template(template).render(
         style=Markup(style), script=Markup(script), policy=policy, version=__version__, **context
     )
@@ -80,9 +82,27 @@ def number(value: object, digits: int = 3) -> str:
     value = float(value)
     if not math.isfinite(value):
         return "–"
-    if (value == round(value) and abs(value) < 1e15) or abs(value) >= 10**digits:
+    if (value == round(value) and abs(value) < 1e15) or abs(value) >= min(1000, 10**digits):
         return f"{value:,.0f}".replace("-", "−")
     return f"{value:.{digits}g}".replace("-", "−")
+
+
+def fixed(value: float, digits: int = 2) -> str:
+    """Return a number with `digits` decimals, for columns whose points should stand under each other."""
+    return f"{float(value):.{digits}f}".replace("-", "−") if math.isfinite(float(value)) else "–"
+
+
+def score(value: float) -> str:
+    """Return a score with three decimals, a whole number beyond 1 (a count of spots or genes) without."""
+    value = float(value)
+    return number(value) if value.is_integer() and abs(value) > 1 else fixed(value, 3)
+
+
+def probability(value: float) -> str:
+    """Return a p-value or false discovery rate for reading."""
+    if not math.isfinite(float(value)):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{float(value):.3f}"
 
 
 def seconds(value: object) -> str:

@@ -3,11 +3,11 @@
 import numpy as np
 
 # Okabe & Ito's seven, then always the colour farthest from those before it in CIELAB, where a distance is the
-# smallest of normal, deuteranope and protanope vision (Machado et al. 2009). No two are nearer than ΔE 16.
+# smallest of normal, deuteranope and protanope vision (Machado et al. 2009). No two are nearer than ΔE 14.
 CATEGORICAL = (
-    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#0000ff",
-    "#870f0f", "#69f096", "#6969ff", "#692d5a", "#3c2da5", "#ffc3d2", "#ff005a", "#6996ff",
-    "#ff965a", "#2d2dd2", "#2d693c", "#780f78", "#b42d00", "#3cd296", "#69e1ff", "#a54b87",
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#0069ff",
+    "#870f0f", "#69f096", "#692d5a", "#3c2da5", "#ffc3d2", "#2d96ff", "#ff005a", "#ff965a",
+    "#2d693c", "#780f78", "#b42d00", "#3cd296", "#69e1ff", "#a54b87", "#0069d2", "#c30fa5",
 )  # fmt: skip
 MISSING = "#9aa0a6"
 

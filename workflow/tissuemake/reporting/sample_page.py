@@ -8,8 +8,8 @@ import pandas as pd
 
 from tissuemake import contracts, files
 from tissuemake.reporting import pages, scores, summaries
-from tissuemake.reporting.layers import collect_groups
-from tissuemake.reporting.tissue_view import MAX_SHOWN, build_view
+from tissuemake.reporting.layers import collect_groups, type_colours
+from tissuemake.reporting.tissue_view import MAX_SHOWN, build_view, small_picture
 
 STYLES = ("base.css", "viewer.css")
 SCRIPTS = ("scene.js", "canvas.js", "viewer.js")
@@ -106,6 +106,7 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
     view = build_view(sample, adata, groups)
     main_domain = _main_domain(found.domains)
     records = _provenance(found)
+    colours = type_colours(found.proportions)
     return pages.render(
         "sample.html.j2",
         styles=STYLES,
@@ -122,9 +123,10 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
         quality_figures=summaries.quality_figures(adata),
         dropped=summaries.dropped_reasons(adata),
         thresholds=summaries.thresholds(adata),
-        qc_figure=pages.data_uri(Path(qc_figure).read_bytes(), "image/png") if qc_figure else "",
+        qc_figure=small_picture(qc_figure) if qc_figure else "",
         compositions={
-            method: summaries.composition(table, main_domain) for method, table in found.proportions.items()
+            method: summaries.composition(table, main_domain, colours)
+            for method, table in found.proportions.items()
         },
         heat_map=summaries.neighbourhood(found.statistics["neighborhood_enrichment"]),
         top_genes=summaries.top_genes(found.statistics["moran"]),
@@ -179,6 +181,13 @@ def _provenance(found: SampleFiles) -> dict[str, dict]:
 
 
 def _plain_items(content: dict) -> list[tuple[str, object]]:
-    """The entries of a dict that fit a table cell, without the empty ones."""
-    items = pages.plain(content).items()
-    return [(name, value) for name, value in items if value not in ("", None) and not isinstance(value, dict)]
+    """The entries of a dict as names and table cells, without the empty ones; nested dicts become lines."""
+    items = []
+    for name, value in pages.plain(content).items():
+        if isinstance(value, dict):
+            items += [(f"{name}: {inner}", item) for inner, item in _plain_items(value)]
+        elif isinstance(value, list):
+            items.append((name, ", ".join(str(item) for item in value)))
+        else:
+            items.append((name, {True: "yes", False: "no"}[value] if isinstance(value, bool) else value))
+    return [(name.replace("_", " "), value) for name, value in items if value not in ("", None)]

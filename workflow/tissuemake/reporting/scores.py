@@ -2,20 +2,32 @@
 
 import pandas as pd
 
-LOWER_IS_BETTER = ("rmse", "mae", "jsd", "error", "distance", "divergence")
-BASELINE_WORDS = ("uniform", "mean", "baseline", "random", "constant", "shuffled", "depth")
-METRIC_NAMES = {
+# Metrics by which methods are ranked, the one that decides first. Others are facts: shown, never won.
+RANKED = (
+    "pearson", "pearson_shared", "aupr", "rmse", "jsd", "held_out_r_depth_adjusted", "held_out_r", "ari", "nmi",
+)  # fmt: skip
+LOWER_IS_BETTER = ("rmse", "jsd")
+NAMES = {
+    "pearson": "Pearson r",
+    "pearson_shared": "r, shared types",
+    "aupr": "AUPR",
     "rmse": "RMSE",
     "jsd": "JSD",
+    "held_out_r": "held-out r",
+    "held_out_r_depth_adjusted": "held-out r, depth-adjusted",
+    "held_out_genes": "hidden genes",
     "ari": "ARI",
     "nmi": "NMI",
+    "neighbors_alike": "neighbours alike",
 }
 
 
 def tables(evaluation: pd.DataFrame) -> list[dict]:
-    """Return one table per task of a sample: ``{"task", "metrics", "rows"}``.
+    """Return one table per task of a sample.
 
-    Each row holds ``method``, ``baseline`` and a cell ``{"value", "best"}`` per metric.
+    Each has ``task``, ``metrics``, ``rows`` (``method``, ``baseline``, a cell ``{"value", "best"}`` per metric),
+    ``pairs`` (agreement of two methods) and ``details``: scores that carry a name in brackets
+    (``pearson[T cell]``), as a table of its own per metric.
     """
     return [_table(str(task), part) for task, part in evaluation.groupby("task", sort=True)]
 
@@ -23,69 +35,98 @@ def tables(evaluation: pd.DataFrame) -> list[dict]:
 def cohort_tables(evaluation: pd.DataFrame) -> list[dict]:
     """Return one table per task: the mean over samples of each method and metric, and each sample's winner."""
     found = []
-    for task, part in evaluation.groupby("task", sort=True):
-        table = _table(str(task), part)
-        table["samples"] = int(part["sample"].nunique())
-        table["winners"] = [
-            {"sample": str(sample), "best": best_method(own, str(task))}
+    for table in tables(evaluation):
+        part = evaluation[evaluation["task"] == table["task"]]
+        winners = [
+            {"sample": str(sample), "best": best_method(own, table["task"])}
             for sample, own in part.groupby("sample", sort=True)
         ]
-        found.append(table)
+        winners = [winner for winner in winners if winner["best"]]
+        # Names of types and pairs belong to one sample; their mean over samples says nothing.
+        found.append({**table, "pairs": [], "details": [], "winners": winners})
     return found
 
 
-def _table(task: str, part: pd.DataFrame) -> dict:
-    wide = part.pivot_table(index="method", columns="metric", values="value", aggfunc="mean", dropna=False)
-    wide = wide.dropna(how="all", axis=1)
-    best = {metric: _best(wide[metric], metric) for metric in wide.columns}
-    lead = list(wide.columns)[:1]
-    if lead:
-        wide = wide.sort_values(
-            lead[0], ascending=lower_is_better(str(lead[0])), kind="stable", na_position="last"
-        )
-    rows = [
-        {
-            "method": str(method),
-            "baseline": is_baseline(str(method)),
-            "cells": [{"value": row[metric], "best": row[metric] == best[metric]} for metric in wide.columns],
-        }
-        for method, row in wide.iterrows()
-    ]
-    metrics = [
-        {"name": metric_name(str(metric)), "lower": lower_is_better(str(metric))} for metric in wide.columns
-    ]
-    return {"task": task, "metrics": metrics, "rows": rows}
-
-
-def best_method(
-    evaluation: pd.DataFrame, task: str, metric: str | None = None
-) -> tuple[str, str, float] | None:
-    """Return ``(method, metric, value)`` of the winner of a task, by its first metric unless one is named."""
+def best_method(evaluation: pd.DataFrame, task: str) -> dict | None:
+    """Return ``{"method", "metric", "value", "baseline"}`` of a task's winner, or None when nothing is ranked."""
     part = evaluation[(evaluation["task"] == task) & evaluation["value"].notna()]
-    if part.empty:
-        return None
-    metric = metric or str(part["metric"].iloc[0])
-    part = part[part["metric"] == metric]
-    if part.empty:
-        return None
-    row = part.loc[part["value"].idxmin() if lower_is_better(metric) else part["value"].idxmax()]
-    return str(row["method"]), metric_name(metric), float(row["value"])
-
-
-def is_baseline(method: str) -> bool:
-    """Whether a method's name says that it is a trivial baseline."""
-    return any(word in method.lower().replace("-", "_").split("_") for word in BASELINE_WORDS)
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a small value of `metric` is the good one."""
-    return any(word in metric.lower() for word in LOWER_IS_BETTER)
+    for metric in RANKED:
+        scored = part[part["metric"] == metric]
+        if len(scored):
+            at = scored["value"].idxmin() if metric in LOWER_IS_BETTER else scored["value"].idxmax()
+            row = scored.loc[at]
+            return {
+                "method": str(row["method"]),
+                "metric": metric_name(metric),
+                "value": float(row["value"]),
+                "baseline": bool(row.get("baseline", False)),
+            }
+    return None
 
 
 def metric_name(metric: str) -> str:
     """Return a metric's name for reading."""
-    return METRIC_NAMES.get(metric.lower(), metric.replace("_", " "))
+    return NAMES.get(metric, metric.replace("_", " "))
 
 
-def _best(values: pd.Series, metric: str) -> float:
-    return float(values.min() if lower_is_better(metric) else values.max())
+def _table(task: str, part: pd.DataFrame) -> dict:
+    named = part["metric"].str.endswith("]")
+    main = part[~named & part["value"].notna()]
+    ranked = [metric for metric in RANKED if metric in set(main["metric"])]
+    metrics = ranked + sorted(set(main["metric"]) - set(ranked))
+    wide = _wide(main, "method", "metric").reindex(columns=metrics)
+    if ranked:
+        down = ranked[0] not in LOWER_IS_BETTER
+        wide = wide.sort_values(ranked[0], ascending=not down, kind="stable", na_position="last")
+    best = {
+        metric: wide[metric].min() if metric in LOWER_IS_BETTER else wide[metric].max() for metric in ranked
+    }
+    baselines = set(part.loc[part["baseline"], "method"]) if "baseline" in part else set()
+    return {
+        "task": task,
+        "samples": int(part["sample"].nunique()),
+        "metrics": [
+            {"name": metric_name(metric), "way": _way(metric) if metric in ranked else ""}
+            for metric in metrics
+        ],
+        "rows": [
+            {
+                "method": str(method),
+                "baseline": method in baselines,
+                "cells": [{"value": row[m], "best": m in best and row[m] == best[m]} for m in metrics],
+            }
+            for method, row in wide.iterrows()
+        ],
+        "pairs": _pairs(part),
+        "details": _details(part[named]),
+    }
+
+
+def _way(metric: str) -> str:
+    return "↓" if metric in LOWER_IS_BETTER else "↑"
+
+
+def _pairs(part: pd.DataFrame) -> list[dict]:
+    """Agreement between two methods, each pair once."""
+    found: dict[frozenset, dict] = {}
+    rows = part[part["metric"].str.startswith("agreement_with[") & part["value"].notna()]
+    for method, metric, value in zip(rows["method"], rows["metric"], rows["value"], strict=True):
+        other = metric.removeprefix("agreement_with[").removesuffix("]")
+        found.setdefault(frozenset((method, other)), {"left": method, "right": other, "value": float(value)})
+    return list(found.values())
+
+
+def _details(named: pd.DataFrame) -> list[dict]:
+    split = named["metric"].str.extract(r"^(?P<name>[^\[]+)\[(?P<of>.*)\]$", expand=True)
+    rows = named.assign(name=split["name"], of=split["of"])
+    rows = rows[(rows["name"] != "agreement_with") & rows["value"].notna()]
+    found = []
+    for name, part in rows.groupby("name", sort=False):
+        wide = _wide(part, "of", "method")
+        lines = [(str(of), row.tolist()) for of, row in wide.iterrows()]
+        found.append({"name": metric_name(str(name)), "methods": list(map(str, wide.columns)), "rows": lines})
+    return found
+
+
+def _wide(rows: pd.DataFrame, index: str, columns: str) -> pd.DataFrame:
+    return rows.pivot_table(index=index, columns=columns, values="value", aggfunc="mean", sort=False)

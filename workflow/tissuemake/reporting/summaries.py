@@ -7,7 +7,6 @@ import pandas as pd
 from tissuemake.contracts import type_columns
 from tissuemake.reporting import figures
 from tissuemake.reporting.layers import QUALITY_COLUMNS, natural
-from tissuemake.reporting.palette import categorical
 
 TOP_ROWS = 15
 THRESHOLD_COLUMN = {
@@ -88,18 +87,17 @@ def dropped_reasons(adata: ad.AnnData) -> list[tuple[str, int]]:
     return [(reason, int(count)) for reason, count in counts.items()]
 
 
-def composition(table: pd.DataFrame, domains: pd.Series | None) -> dict:
+def composition(table: pd.DataFrame, domains: pd.Series | None, colours: dict[str, str]) -> dict:
     """Mean share of each type, over the tissue and in each domain; the colours are those of the map."""
     types = table[type_columns(table)]
     mean = types.mean().sort_values(ascending=False, kind="stable")
-    colours = dict(zip(mean.index, categorical(len(mean)), strict=True))
     scale = float(mean.max()) or 1.0
     rows = [
         {
             "name": str(name),
             "share": share,
-            "colour": colours[name],
-            "bar": figures.share_bar(share / scale, colours[name]),
+            "colour": colours[str(name)],
+            "bar": figures.share_bar(share / scale, colours[str(name)]),
         }
         for name, share in mean.items()
     ]
@@ -108,7 +106,9 @@ def composition(table: pd.DataFrame, domains: pd.Series | None) -> dict:
         grouped = types.groupby(domains.reindex(types.index).astype("object")).mean()
         sizes = domains.value_counts()
         for domain in sorted(grouped.index, key=lambda name: natural(str(name))):
-            shares = [(str(name), float(grouped.loc[domain, name]), colours[name]) for name in mean.index]
+            shares = [
+                (str(name), float(grouped.loc[domain, name]), colours[str(name)]) for name in mean.index
+            ]
             top = sorted(shares, key=lambda item: -item[1])[:2]
             per_domain.append(
                 {
@@ -150,10 +150,11 @@ def top_genes(moran: pd.DataFrame) -> list[dict]:
 
 
 def top_pairs(table: pd.DataFrame) -> list[dict]:
-    """The ligand-receptor pairs with the highest score."""
-    best = table.dropna(subset=["score"]).nlargest(TOP_ROWS, "score")
-    columns = ["ligand", "receptor", "score", "morans_i", "pvalue"]
-    return best[columns].to_dict("records")
+    """The ligand-receptor pairs whose genes are most often side by side (bivariate Moran's R)."""
+    best = table.dropna(subset=["morans_i"]).nlargest(TOP_ROWS, "morans_i")
+    p = "pvalue_fdr" if "pvalue_fdr" in best else "pvalue"
+    columns = {"ligand": "ligand", "receptor": "receptor", "score": "score", "morans_i": "morans_i", p: "p"}
+    return best[list(columns)].rename(columns=columns).to_dict("records")
 
 
 def imputation(prediction: ad.AnnData, method: str) -> dict:

@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -93,11 +94,24 @@ def encode_image(space: dict) -> tuple[str, dict | None]:
         if shrink < 1:
             size = tuple(max(1, round(side * shrink)) for side in picture.size)
             picture = picture.resize(size, Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=85, optimize=True)
         shown = {"width": picture.width, "height": picture.height, "scale": float(scale) * shrink}
-        return data_uri(buffer.getvalue(), "image/jpeg"), shown
+        return _jpeg(picture), shown
     return "", None
+
+
+def small_picture(path: Path) -> str:
+    """Return a figure of another stage as a ``data:`` URI: JPEG, no wider than the page on a dense screen."""
+    with Image.open(path) as figure:
+        picture = Image.new("RGB", figure.size, "white")
+        picture.paste(figure, mask=figure.getchannel("A") if figure.mode == "RGBA" else None)
+    picture.thumbnail((IMAGE_SIDE, 4 * IMAGE_SIDE), Image.Resampling.LANCZOS)
+    return _jpeg(picture)
+
+
+def _jpeg(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85, optimize=True)
+    return data_uri(buffer.getvalue(), "image/jpeg")
 
 
 def as_uint8(pixels: np.ndarray) -> np.ndarray:
