@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from sklearn.metrics import adjusted_rand_score
 
 from tissuemake.contracts import DOMAINS, read_table
-from tissuemake.domains.cluster import by_size, cluster_domains, most_variable, without_islands
+from tissuemake.domains.cluster import by_size, cluster_domains, most_variable
 
 
 def domains_of(adata, written, tmp_path, **options):
@@ -38,7 +38,7 @@ def test_output_has_a_label_per_spot_largest_first_and_is_reproducible(zoned, wr
         assert list(sizes.sort_index(key=lambda names: names.astype(int))) == sorted(sizes, reverse=True)
     pd.testing.assert_frame_equal(table, domains_of(adata, written, tmp_path, seed=3))
     assert table.attrs["tissuemake"]["seed"] == 3
-    assert table.attrs["tissuemake"]["radius_um"] == pytest.approx(230)
+    assert table.attrs["tissuemake"]["radius_um"] == pytest.approx(180)
 
 
 def test_resolution_sets_how_many(zoned, written, tmp_path):
@@ -69,12 +69,6 @@ def test_most_variable_drops_constant_genes_and_keeps_their_order():
 
 def test_labels_are_ordered_by_size():
     assert by_size(np.array(["x", "y", "y", "z", "y", "z"])).tolist() == ["3", "1", "1", "2", "1", "2"]
-
-
-def test_only_a_spot_that_no_neighbor_agrees_with_is_relabelled():
-    line = sp.diags([np.ones(5), np.ones(5)], [-1, 1]).tocsr()
-    labels = np.array(["1", "2", "1", "1", "3", "3"], dtype=object)
-    assert without_islands(labels, line).tolist() == ["1", "1", "1", "1", "2", "2"]
 
 
 @pytest.mark.real

@@ -49,6 +49,6 @@ def test_neighborhood_mean_is_over_the_others_within_the_radius(monkeypatch):
 
 def test_radius_follows_the_pitch_and_never_falls_below_sixty_micrometres():
     positions = np.column_stack([np.arange(30) * 750.0, np.zeros(30)])
-    assert neighborhood_radius(positions, 100) == pytest.approx(230)
+    assert neighborhood_radius(positions, 100) == pytest.approx(180)
     assert neighborhood_radius(positions, 8) == 60
-    assert neighborhood_radius(positions, 0) == pytest.approx(2.3 * 750)
+    assert neighborhood_radius(positions, 0) == pytest.approx(1.8 * 750)

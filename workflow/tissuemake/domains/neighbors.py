@@ -71,8 +71,8 @@ def neighborhood_mean(values: np.ndarray, positions: np.ndarray, radius_um: floa
 
 
 def neighborhood_radius(positions: np.ndarray, pitch_um: float) -> float:
-    """Two rings of a lattice, and never less than 60 µm: some hundred cells."""
+    """The nearest and second nearest spots of a lattice, and never less than 60 µm, some dozens of cells."""
     spacing = pitch_um
     if not spacing and len(positions) > 1:
         spacing = float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
-    return max(2.3 * spacing, 60.0)
+    return max(1.8 * spacing, 60.0)
