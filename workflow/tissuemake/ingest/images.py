@@ -1,6 +1,7 @@
 """Tissue images at the size a report needs, without ever decoding more of a slide than that takes."""
 
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -234,23 +235,16 @@ def _ome_mpp(path: str | Path) -> float | None:
     return pixels["PhysicalSizeX"] * per_unit if "PhysicalSizeX" in pixels and per_unit else None
 
 
-def _no_size_limit():
-    """Whole slides exceed PIL's guard against decompression bombs, which is meant for web servers."""
-    from contextlib import contextmanager
-
+@contextmanager
+def _no_size_limit() -> Iterator[None]:
+    """Lift PIL's guard against decompression bombs, which whole slides exceed."""
     from PIL import Image
 
-    @contextmanager
-    def lifted():
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-    return lifted()
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _unreadable(path: str | Path, error: object) -> InputError:
