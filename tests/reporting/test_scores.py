@@ -46,3 +46,15 @@ def test_facts_and_names_in_brackets_are_never_ranked():
     assert not table["rows"][0]["cells"][0]["best"]
     assert table["pairs"] == [{"left": "a", "right": "b", "value": 0.9}]
     assert table["details"] == [{"name": "Pearson r", "methods": ["a"], "rows": [("T [x]", [0.5])]}]
+
+
+def test_a_cohort_compares_methods_on_the_same_samples():
+    easy = evaluation(("a", "pearson", 0.9), ("b", "pearson", 0.8))
+    hard = evaluation(("b", "pearson", 0.1)).assign(sample="hard")
+    (table,) = scores.cohort_tables(pd.concat([easy, hard]))
+    assert (table["samples"], table["of"]) == (1, 2)
+    assert [row["cells"][0]["value"] for row in table["rows"]] == [0.9, 0.8]
+    assert {winner["sample"]: winner["best"]["method"] for winner in table["winners"]} == {
+        "s": "a",
+        "hard": "b",
+    }

@@ -89,13 +89,15 @@ def number(value: object, digits: int = 3) -> str:
 
 def fixed(value: float, digits: int = 2) -> str:
     """Return a number with `digits` decimals, for columns whose points should stand under each other."""
-    return f"{float(value):.{digits}f}".replace("-", "−") if math.isfinite(float(value)) else "–"
+    if not math.isfinite(float(value)):
+        return "–"
+    # + 0.0: what rounds to nothing has no sign.
+    return f"{round(float(value), digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def score(value: float) -> str:
-    """Return a score with three decimals, a whole number beyond 1 (a count of spots or genes) without."""
-    value = float(value)
-    return number(value) if value.is_integer() and abs(value) > 1 else fixed(value, 3)
+    """Return a score with three decimals; beyond 1 it is a count of spots or genes."""
+    return number(value) if abs(float(value)) > 1 else fixed(value, 3)
 
 
 def probability(value: float) -> str:

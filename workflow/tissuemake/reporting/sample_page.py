@@ -181,13 +181,14 @@ def _provenance(found: SampleFiles) -> dict[str, dict]:
 
 
 def _plain_items(content: dict) -> list[tuple[str, object]]:
-    """The entries of a dict as names and table cells, without the empty ones; nested dicts become lines."""
-    items = []
-    for name, value in pages.plain(content).items():
-        if isinstance(value, dict):
-            items += [(f"{name}: {inner}", item) for inner, item in _plain_items(value)]
-        elif isinstance(value, list):
-            items.append((name, ", ".join(str(item) for item in value)))
-        else:
-            items.append((name, {True: "yes", False: "no"}[value] if isinstance(value, bool) else value))
-    return [(name.replace("_", " "), value) for name, value in items if value not in ("", None)]
+    """The entries of a dict as names and table cells, without the empty ones."""
+    items = [(name.replace("_", " "), _cell(value)) for name, value in pages.plain(content).items()]
+    return [(name, value) for name, value in items if value not in ("", None)]
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_cell(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(str(_cell(item)) for item in value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value

@@ -33,10 +33,16 @@ def tables(evaluation: pd.DataFrame) -> list[dict]:
 
 
 def cohort_tables(evaluation: pd.DataFrame) -> list[dict]:
-    """Return one table per task: the mean over samples of each method and metric, and each sample's winner."""
+    """Return one table per task: the mean over samples of each method and metric, and each sample's winner.
+
+    A mean over easy samples would beat one over all: where methods were scored on different samples, the means
+    are over those that all of them share (``samples`` of ``of``), if there are any.
+    """
     found = []
-    for table in tables(evaluation):
-        part = evaluation[evaluation["task"] == table["task"]]
+    for task, part in evaluation.groupby("task", sort=True):
+        shared = shared_samples(part)
+        table = _table(str(task), part[part["sample"].isin(shared)])
+        table["of"] = int(part["sample"].nunique())
         winners = [
             {"sample": str(sample), "best": best_method(own, table["task"])}
             for sample, own in part.groupby("sample", sort=True)
@@ -45,6 +51,13 @@ def cohort_tables(evaluation: pd.DataFrame) -> list[dict]:
         # Names of types and pairs belong to one sample; their mean over samples says nothing.
         found.append({**table, "pairs": [], "details": [], "winners": winners})
     return found
+
+
+def shared_samples(part: pd.DataFrame) -> set[str]:
+    """Return the samples in which every method has a ranked score; all samples when there are none."""
+    ranked = part[part["metric"].isin(RANKED) & part["value"].notna()]
+    by_method = [set(samples) for _, samples in ranked.groupby("method")["sample"]]
+    return set.intersection(*by_method) if by_method and set.intersection(*by_method) else set(part["sample"])
 
 
 def best_method(evaluation: pd.DataFrame, task: str) -> dict | None:
