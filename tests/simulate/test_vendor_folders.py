@@ -330,7 +330,7 @@ def test_receipt_lists_every_file_with_its_hash(tissue):
 
 
 def test_equal_seeds_give_equal_files_and_others_do_not(tmp_path):
-    small = {"spots": 25, "n_genes": 400, "atlas_cells": 60, "mpp": 1.0}
+    small = {"spots": 16, "n_genes": 400, "atlas_cells": 60, "mpp": 1.0}
     receipts = []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         simulate_tissue(tmp_path / name, seed=seed, **small)
@@ -346,7 +346,7 @@ def test_leftovers_of_an_earlier_run_go(tmp_path):
     stale.write_text("old")
     keep = tmp_path / "notes.txt"
     keep.write_text("mine")
-    simulate_tissue(tmp_path, spots=25, n_genes=400, atlas_cells=60, mpp=1.0)
+    simulate_tissue(tmp_path, spots=16, n_genes=400, atlas_cells=60, mpp=1.0)
     assert not stale.exists() and keep.exists()
 
 
@@ -359,13 +359,14 @@ def test_nothing_is_receipted_when_writing_fails(tmp_path, monkeypatch):
     (tmp_path / "truth.json").write_text("{}")
     monkeypatch.setattr(vendor_folders, "write_xenium", full)
     with pytest.raises(InputError, match="No space left") as caught:
-        simulate_tissue(tmp_path, spots=25, n_genes=400, atlas_cells=60, mpp=1.0)
+        simulate_tissue(tmp_path, spots=16, n_genes=400, atlas_cells=60, mpp=1.0)
     assert caught.value.code == "disk_full"
     assert not (tmp_path / "truth.json").exists()
 
 
 @pytest.mark.parametrize(
-    ("wrong", "code"), [({"zones": "striped"}, "unknown_zones"), ({"n_genes": 20}, "bad_n_genes")]
+    ("wrong", "code"),
+    [({"zones": "striped"}, "unknown_zones"), ({"n_genes": 20}, "bad_n_genes"), ({"spots": 3}, "bad_spots")],
 )
 def test_wrong_parameters_say_what_is_right(tmp_path, wrong, code):
     with pytest.raises(InputError) as caught:

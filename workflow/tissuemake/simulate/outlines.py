@@ -110,5 +110,5 @@ def scatter(
 
 def one_by_one(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Row and column of every single count of a CSR matrix."""
-    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    rows = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
     return np.repeat(rows, data), np.repeat(indices, data)

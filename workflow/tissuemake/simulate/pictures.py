@@ -14,9 +14,11 @@ LOWRES_PX = 600
 def halve(picture: np.ndarray) -> np.ndarray:
     """Mean of 2 x 2 pixels; an odd last row or column is dropped."""
     height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
-    part = picture[:height, :width].astype(np.uint16)
-    total = part[::2, ::2] + part[1::2, ::2] + part[::2, 1::2] + part[1::2, 1::2]
-    return (total // 4).astype(picture.dtype)
+    total = picture[:height:2, :width:2].astype(np.uint32 if picture.dtype == np.uint16 else np.uint16)
+    for row, col in ((1, 0), (0, 1), (1, 1)):
+        total += picture[row:height:2, col:width:2]
+    total //= 4
+    return total.astype(picture.dtype)
 
 
 def write_slide(picture: np.ndarray, path: Path, mpp: float) -> None:

@@ -59,7 +59,11 @@ def capture_under(
     under, around = _weights(spots, diameter_um, cells)
     tissue = spots["in_tissue"].to_numpy(bool)
     efficiency = platform_efficiency(seed, platform, molecules.shape[1], gene_shift)
-    mixed = ((1 - _BLEED) * under + _BLEED * around) @ molecules.astype(np.float64)
+    # The indices are shared: of a large section a copy is hundreds of MB.
+    weighed = sp.csr_matrix(
+        (molecules.data.astype(np.float32), molecules.indices, molecules.indptr), shape=molecules.shape
+    )
+    mixed = ((1 - _BLEED) * under + _BLEED * around) @ weighed
     totals = np.asarray(mixed[tissue].mean(axis=0)).ravel()
     rate = mixed @ sp.diags(calibrate(efficiency, totals, mean_umi * (1 - _AMBIENT)))
     ambient = totals * efficiency

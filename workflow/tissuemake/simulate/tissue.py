@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from tissuemake.errors import InputError
 from tissuemake.simulate import cell_types
 from tissuemake.simulate.zones import Zone, plan_of, smooth_noise
 
@@ -14,6 +15,7 @@ GRID_UM = 4.0  # raster on which zones and fields are kept
 PITCH_UM = 100.0  # Visium's centre-to-centre distance
 SPOT_AREA_UM2 = PITCH_UM**2 * np.sqrt(3) / 2
 MARGIN_UM = 150.0  # glass around the tissue
+MIN_SPOTS = 16
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,21 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
 
 def simulate_section(seed: int, spots: int, zones: str) -> Section:
-    """Draw a section under which about `spots` Visium spots lie."""
+    """Draw a section under which about `spots` Visium spots lie.
+
+    Raises
+    ------
+    InputError
+        ``unknown_zones``, ``bad_spots``.
+    """
     rng = stream(seed, "section")
     kinds, plan = plan_of(zones)
+    if spots < MIN_SPOTS:
+        raise InputError(
+            "bad_spots",
+            f"spots is {spots}; a section with all its zones needs {MIN_SPOTS}.",
+            f"Give a number of spots from {MIN_SPOTS} on; 200 is right for tests.",
+        )
     radius = np.sqrt(spots * SPOT_AREA_UM2 / np.pi)
     size = 2 * radius * 1.03 + 2 * MARGIN_UM
     cells = int(np.ceil(size / GRID_UM))

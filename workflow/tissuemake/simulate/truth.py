@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.simulate import cell_types
+from tissuemake.simulate.hd_capture import HDCapture, bin_barcodes
 from tissuemake.simulate.spot_capture import SpotCapture
 from tissuemake.simulate.tissue import Section
-from tissuemake.simulate.visium_hd import HDCapture, bin_barcodes
 from tissuemake.simulate.xenium_capture import XeniumCapture
 
 

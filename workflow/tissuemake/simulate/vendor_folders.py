@@ -1,6 +1,7 @@
 """A tissue with known truth, written as the folders that instruments write."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import anndata as ad
@@ -12,12 +13,13 @@ from tissuemake.files import atomic, remove, sha256
 from tissuemake.simulate import cell_types
 from tissuemake.simulate.atlas import simulate_atlas
 from tissuemake.simulate.expression import build_biology, donor_effect, draw_molecules, programme_states
+from tissuemake.simulate.hd_capture import capture_bins
 from tissuemake.simulate.spatial_transcriptomics import capture_st, write_st
 from tissuemake.simulate.staining import render, shape_nuclei
 from tissuemake.simulate.tissue import Section, place_cells, simulate_section, stream
 from tissuemake.simulate.truth import write_hd_truth, write_spot_truth, write_xenium_truth
 from tissuemake.simulate.visium import capture_spots, write_visium
-from tissuemake.simulate.visium_hd import capture_bins, write_visium_hd
+from tissuemake.simulate.visium_hd import write_visium_hd
 from tissuemake.simulate.xenium_bundle import write_xenium
 from tissuemake.simulate.xenium_capture import capture_transcripts
 from tissuemake.simulate.zones import plan_of
@@ -110,7 +112,7 @@ def simulate_tissue(
     Raises
     ------
     InputError
-        ``unknown_zones``, ``bad_n_genes``.
+        ``unknown_zones``, ``bad_spots``, ``bad_n_genes``.
     """
     output = Path(output)
     plan_of(zones)
@@ -130,24 +132,51 @@ def simulate_tissue(
 
 def _write_section(output, section, cells, seed, gene_shift, mpp):
     """Let every platform see the section, one after the other, and write what it saw with its truth."""
-    table = cell_table(cells)
-    picture = render(section, table, seed, mpp)
-    nuclei = shape_nuclei(section, table, seed)
-    truth = output / "truth"
-    truth.mkdir(parents=True)
-    spots = capture_spots(section, table, cells.X, seed, gene_shift)
-    write_visium(output / "visium", spots, cells.var, picture, mpp)
-    write_spot_truth(truth, "visium", section, spots)
-    spots = capture_st(section, table, cells.X, seed, gene_shift)
-    write_st(output / "st", spots, cells.var, picture, mpp)
-    write_spot_truth(truth, "st", section, spots)
-    bins = capture_bins(section, nuclei, cells.X, cells.var, seed, gene_shift)
-    write_visium_hd(output / "visium_hd", bins, picture, mpp)
-    write_hd_truth(truth, section, bins, table["cell_type"].to_numpy())
-    transcripts = capture_transcripts(section, nuclei, cells.X, cells.var, seed, gene_shift)
-    names = write_xenium(output / "xenium", transcripts, picture, mpp, seed)
-    write_xenium_truth(truth, transcripts, names, cells)
-    cells.write_h5ad(truth / "cells.h5ad", compression="gzip", compression_opts=1)
+    view = View(section, cell_table(cells), cells, seed, gene_shift)
+    picture = render(section, view.table, seed, mpp)
+    # One function each, so that what one platform saw is let go before the next looks.
+    for write in (_write_visium, _write_st, _write_hd, _write_xenium):
+        write(output, view, picture, mpp)
+    cells.write_h5ad(output / "truth" / "cells.h5ad", compression="gzip", compression_opts=1)
+
+
+@dataclass(frozen=True)
+class View:
+    """What every platform looks at."""
+
+    section: Section
+    table: pd.DataFrame
+    cells: ad.AnnData
+    seed: int
+    gene_shift: float
+
+
+def _write_visium(output, view, picture, mpp):
+    capture = capture_spots(view.section, view.table, view.cells.X, view.seed, view.gene_shift)
+    write_visium(output / "visium", capture, view.cells.var, picture, mpp)
+    write_spot_truth(output / "truth", "visium", view.section, capture)
+
+
+def _write_st(output, view, picture, mpp):
+    capture = capture_st(view.section, view.table, view.cells.X, view.seed, view.gene_shift)
+    write_st(output / "st", capture, view.cells.var, picture, mpp)
+    write_spot_truth(output / "truth", "st", view.section, capture)
+
+
+def _write_hd(output, view, picture, mpp):
+    nuclei = shape_nuclei(view.section, view.table, view.seed)
+    capture = capture_bins(view.section, nuclei, view.cells.X, view.cells.var, view.seed, view.gene_shift)
+    write_visium_hd(output / "visium_hd", capture, picture, mpp)
+    write_hd_truth(output / "truth", view.section, capture, view.table["cell_type"].to_numpy())
+
+
+def _write_xenium(output, view, picture, mpp):
+    nuclei = shape_nuclei(view.section, view.table, view.seed)
+    capture = capture_transcripts(
+        view.section, nuclei, view.cells.X, view.cells.var, view.seed, view.gene_shift
+    )
+    names = write_xenium(output / "xenium", capture, picture, mpp, view.seed)
+    write_xenium_truth(output / "truth", capture, names, view.cells)
 
 
 def _hashes(output):

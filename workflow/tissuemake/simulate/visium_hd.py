@@ -1,148 +1,22 @@
-"""Visium HD: 2 µm bins, their sums over 8 and 16 µm, and segmented cells, written as Space Ranger 4 writes them."""
+"""A Visium HD output folder, in the layout of Space Ranger 4 with its segmented cells."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from tissuemake.files import write_json
 from tissuemake.simulate import matrix_files, pictures
-from tissuemake.simulate.expression import calibrate, platform_efficiency, thin
-from tissuemake.simulate.outlines import Outlines, one_by_one, outline_cells, scatter
-from tissuemake.simulate.tissue import Section, stream
-from tissuemake.simulate.windows import Window, crop, strip
+from tissuemake.simulate.hd_capture import BINS_UM, HDCapture, bin_barcodes, cell_barcodes, cell_counts
+from tissuemake.simulate.windows import crop
 
 SOFTWARE = "spaceranger-4.0.1"
 CHEMISTRY = "Visium HD v1"
 PROBE_SET = "Visium Human Transcriptome Probe Set v2.0"
 LIBRARY = "simulated_visium_hd"
-BINS_UM = (2, 8, 16)
-MEAN_UMI_8UM = 230
 FIDUCIAL_UM = 330.0
-_DIFFUSED = 0.15
-_DIFFUSION_UM = 5.0
-
-
-@dataclass(frozen=True)
-class HDCapture:
-    """What a Visium HD slide saw.
-
-    Parameters
-    ----------
-    window
-        Where it lay on the section.
-    counts
-        By bin size (µm): (bins, probes) in raster order, glass included.
-    in_tissue
-        By bin size: (rows, cols) bool.
-    probes
-        Genes that have probes, as `Biology.genes`.
-    cells
-        Index (into the section's cells) of the segmented ones; their outlines; and for every 2 µm bin the
-        segmented cell it lies in (-1: none) and whether in the nucleus.
-    """
-
-    window: Window
-    counts: dict[int, sp.csr_matrix]
-    in_tissue: dict[int, np.ndarray]
-    probes: pd.DataFrame
-    cells: np.ndarray
-    outlines: Outlines
-    cell_of_bin: np.ndarray
-    bin_in_nucleus: np.ndarray
-
-
-def capture_bins(
-    section: Section,
-    nuclei: pd.DataFrame,
-    molecules: sp.csr_matrix,
-    genes: pd.DataFrame,
-    seed: int,
-    gene_shift: float,
-    mean_umi_8um: float = MEAN_UMI_8UM,
-) -> HDCapture:
-    """Let 2 µm bins capture `molecules` (cells, genes) of the cells in a strip of the section."""
-    window = strip(section, 0.17, 0.22, 16.0)
-    rng = stream(seed, "visium hd")
-    # The probe panel leaves some genes out.
-    probed = np.sort(rng.permutation(len(genes))[: round(0.95 * len(genes))])
-    shape = (round(window.height / 2), round(window.width / 2))
-    tissue = _tissue_bins(section, window)
-    near = np.flatnonzero(window.holds(nuclei, 20.0))
-    outlines = outline_cells(nuclei.iloc[near])
-    part = molecules[near][:, probed]
-    efficiency = platform_efficiency(seed, "visium hd", len(genes), gene_shift)[probed]
-    inside = window.holds(nuclei.iloc[near])
-    totals = np.asarray(part[inside].sum(axis=0)).ravel() / max(tissue[8].sum(), 1)
-    caught = thin(part, calibrate(efficiency, totals, mean_umi_8um), rng)
-    counts = _bin_molecules(caught, outlines, window, shape, rng)
-    rows, cols = (axis.ravel() for axis in np.indices(shape))
-    middle = np.column_stack([window.left + 2 * cols + 1.0, window.top + 2 * rows + 1.0])
-    cell, in_nucleus, _ = outlines.locate(middle)
-    cell[~tissue[2].ravel()] = -1
-    seen = np.unique(cell[cell >= 0])
-    renumber = np.full(len(near) + 1, -1)
-    renumber[seen] = np.arange(len(seen))
-    kept = Outlines(outlines.centres[seen], outlines.nucleus[seen], outlines.cell[seen])
-    tables = {2: counts} | {size: _coarser(counts, shape, size // 2) for size in BINS_UM[1:]}
-    return HDCapture(
-        window, tables, tissue, genes.iloc[probed], near[seen], kept, renumber[cell], in_nucleus & (cell >= 0)
-    )
-
-
-def _tissue_bins(section, window):
-    """Tissue is decided on 16 µm bins and inherited, so that filtered tables sum up exactly."""
-    rows, cols = round(window.height / 16), round(window.width / 16)
-    x = window.left + 16 * np.arange(cols) + 8
-    y = window.top + 16 * np.arange(rows) + 8
-    coarse = section.zone_at(*np.meshgrid(x, y)) >= 0
-    return {size: coarse.repeat(16 // size, axis=0).repeat(16 // size, axis=1) for size in BINS_UM}
-
-
-def _bin_molecules(caught, outlines, window, shape, rng):
-    """(bins, probes) from molecules placed in their cells; some diffuse, a few end anywhere."""
-    cell, gene = one_by_one(caught.indptr, caught.indices, caught.data)
-    place = scatter(outlines, cell, rng.random(len(cell)) < 0.35, rng)
-    moved = rng.random(len(cell)) < _DIFFUSED
-    place[moved] += rng.normal(0, _DIFFUSION_UM, (moved.sum(), 2))
-    stray = rng.random(len(cell)) < 0.01
-    place[stray] = rng.uniform(
-        (window.left, window.top),
-        (window.left + window.width, window.top + window.height),
-        (stray.sum(), 2),
-    )
-    col = np.floor((place[:, 0] - window.left) / 2).astype(np.int64)
-    row = np.floor((place[:, 1] - window.top) / 2).astype(np.int64)
-    inside = (col >= 0) & (col < shape[1]) & (row >= 0) & (row < shape[0])
-    bins = (row * shape[1] + col)[inside]
-    ones = np.ones(len(bins), dtype=np.int32)
-    table = sp.coo_matrix((ones, (bins, gene[inside])), shape=(shape[0] * shape[1], caught.shape[1]))
-    return table.tocsr()
-
-
-def _coarser(counts, shape, factor):
-    """Sum `factor` x `factor` bins."""
-    rows, cols = (axis.ravel() for axis in np.indices(shape))
-    target = (rows // factor) * (shape[1] // factor) + cols // factor
-    member = sp.csr_matrix((np.ones(len(target), dtype=np.int32), (target, np.arange(len(target)))))
-    return (member @ counts).tocsr()
-
-
-def bin_barcodes(size: int, shape: tuple[int, int]) -> np.ndarray:
-    """Barcodes of all bins of `size` µm in raster order, e.g. ``s_008um_00044_00076-1``."""
-    return np.array(
-        [f"s_{size:03d}um_{row:05d}_{col:05d}-1" for row in range(shape[0]) for col in range(shape[1])],
-        dtype=object,
-    )
-
-
-def cell_barcodes(count: int) -> np.ndarray:
-    """Names of segmented cells, e.g. ``cellid_000000001-1``."""
-    return np.array([f"cellid_{number:09d}-1" for number in range(1, count + 1)], dtype=object)
 
 
 def write_visium_hd(folder: Path, capture: HDCapture, picture: np.ndarray, mpp: float) -> None:
@@ -221,16 +95,6 @@ def _write_cells(folder, capture, features, labels, origin, mpp):
         ]
         text = json.dumps({"type": "FeatureCollection", "features": shapes})
         (folder / f"{name}_segmentations.geojson").write_text(text, encoding="utf-8")
-
-
-def cell_counts(capture: HDCapture) -> sp.csr_matrix:
-    """(segmented cells, probes): sums of the 2 µm bins in each cell."""
-    bins = np.flatnonzero(capture.cell_of_bin >= 0)
-    member = sp.csr_matrix(
-        (np.ones(len(bins), dtype=np.int32), (capture.cell_of_bin[bins], bins)),
-        shape=(len(capture.cells), len(capture.cell_of_bin)),
-    )
-    return (member @ capture.counts[2]).tocsr()
 
 
 def _write_mappings(path, capture):

@@ -63,10 +63,11 @@ def write_xenium(
     _write_transcripts(folder / "transcripts.parquet", capture, names)
     for kind, radii in (("cell", capture.outlines.cell), ("nucleus", capture.outlines.nucleus)):
         _write_boundaries(folder / f"{kind}_boundaries.parquet", capture, radii, names)
-    nuclei, masks = (_label(capture, radii) for radii in (capture.outlines.nucleus, capture.outlines.cell))
-    _write_zarr(folder / "cells.zarr.zip", numbers, cells, (nuclei, masks))
+    # Drawn one at a time: of a large window each takes hundreds of MB.
+    masks = (_label(capture, radii) for radii in (capture.outlines.nucleus, capture.outlines.cell))
+    _write_zarr(folder / "cells.zarr.zip", numbers, cells, masks)
     dapi = folder / "morphology_focus" / "ch0000_dapi.ome.tif"
-    pictures.write_ome(_stain_dapi(nuclei, capture, seed), dapi, PIXEL_UM, "DAPI")
+    pictures.write_ome(_stain_dapi(capture, seed), dapi, PIXEL_UM, "DAPI")
     _write_he(folder, capture, picture, mpp)
     _write_descriptions(folder, capture, cells)
     return names
@@ -154,20 +155,24 @@ def _label(capture, radii):
     pen = ImageDraw.Draw(canvas)
     for number, ring in enumerate(capture.outlines.polygons(radii) / PIXEL_UM, start=1):
         pen.polygon(ring.ravel().tolist(), fill=number)
-    return np.asarray(canvas).astype(np.uint32)
+    return np.asarray(canvas).view(np.uint32)
 
 
-def _stain_dapi(labels, capture, seed):
+def _stain_dapi(capture, seed):
     """Fluorescence of the nuclei, blurred by the optics, over a dark background; uint16."""
-    rng = stream(seed, "dapi")
-    bright = 1500 + 2500 * capture.nuclei["density"].to_numpy(np.float32)
-    signal = np.append(0, bright).astype(np.float32)[labels]
-    gaussian_filter(signal, 3, output=signal)
-    noise = rng.normal(1, 0.06, (512, 512)).astype(np.float32)
-    rows, cols = np.ogrid[: signal.shape[0], : signal.shape[1]]
-    signal *= noise[rows % 512, cols % 512]
-    # Steps of 16 grey levels keep the file small and lie below the noise.
-    return (np.rint((signal + 160) / 16) * 16).astype(np.uint16)
+    labels = _label(capture, capture.outlines.nucleus)
+    bright = np.append(0, 1500 + 2500 * capture.nuclei["density"].to_numpy()).astype(np.float32)
+    noise = stream(seed, "dapi").normal(1, 0.06, (512, 512)).astype(np.float32)
+    picture = np.empty(labels.shape, dtype=np.uint16)
+    cols = np.arange(labels.shape[1])[None, :] % 512
+    blur, halo = 3, 12
+    for top in range(0, labels.shape[0], 1024):
+        start = max(top - halo, 0)
+        signal = gaussian_filter(bright[labels[start : top + 1024 + halo]], blur)[top - start :][:1024]
+        rows = np.arange(top, top + len(signal))[:, None] % 512
+        # Steps of 16 grey levels keep the file small and lie below the noise.
+        picture[top : top + 1024] = np.rint((signal * noise[rows, cols] + 160) / 16) * 16
+    return picture
 
 
 def _write_zarr(path, numbers, cells, masks):

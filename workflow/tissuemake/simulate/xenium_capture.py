@@ -130,4 +130,4 @@ def _place(caught, outlines, features, window, rng):
         "in_nucleus": in_nucleus,
         "nucleus_distance": distance,
     }
-    return pd.DataFrame(table).iloc[order].reset_index(drop=True)
+    return pd.DataFrame({name: values[order] for name, values in table.items()})
