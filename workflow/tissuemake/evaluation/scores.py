@@ -111,17 +111,18 @@ def domains(table: pd.DataFrame, filtered: ad.AnnData, labels: pd.Series | None,
     """
     rng = np.random.default_rng(seed)
     columns = {name: table[name].astype(str) for name in table}
+    nearest = _nearest(np.asarray(filtered.obsm["spatial"], dtype=float))
     scores: Scores = [
         (name, metric, value)
         for name, values in columns.items()
         for metric, value in (
             ("domains", float(values.nunique())),
-            ("neighbors_alike", _neighbors_alike(filtered, values.to_numpy())),
+            ("neighbors_alike", _neighbors_alike(nearest, values.to_numpy())),
         )
     ]
     first = next(iter(columns.values()))
     shuffled = [rng.permutation(first.to_numpy()) for _ in range(PERMUTATIONS)]
-    alike = [_neighbors_alike(filtered, values) for values in shuffled]
+    alike = [_neighbors_alike(nearest, values) for values in shuffled]
     scores.append(("permuted", "neighbors_alike", float(np.mean(alike))))
     if labels is not None and labels.nunique() > 1:
         kmeans = pd.Series(_kmeans(filtered, labels.nunique(), seed), index=filtered.obs_names)
@@ -150,14 +151,16 @@ def _against_labels(method: str, found: pd.Series, labels: pd.Series) -> Scores:
     ]
 
 
-def _neighbors_alike(filtered: ad.AnnData, values: np.ndarray) -> float:
-    k = min(NEIGHBORS, filtered.n_obs - 1)
-    if k < 1:
-        return float("nan")
-    _, index = cKDTree(np.asarray(filtered.obsm["spatial"], dtype=float)).query(
-        filtered.obsm["spatial"], k=k + 1
-    )
-    return float((values[index[:, 1:]] == values[:, None]).mean())
+def _nearest(positions: np.ndarray) -> np.ndarray:
+    """Positions in the table of each spot's nearest spots, (n, up to 6)."""
+    size = min(NEIGHBORS, len(positions) - 1)
+    if size < 1:
+        return np.zeros((len(positions), 0), dtype=int)
+    return cKDTree(positions).query(positions, k=size + 1)[1][:, 1:]
+
+
+def _neighbors_alike(nearest: np.ndarray, values: np.ndarray) -> float:
+    return float((values[nearest] == values[:, None]).mean()) if nearest.size else float("nan")
 
 
 def _kmeans(filtered: ad.AnnData, n_clusters: int, seed: int) -> np.ndarray:
