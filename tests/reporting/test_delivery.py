@@ -120,5 +120,14 @@ def test_an_unfinished_delivery_has_no_manifest(toy, tmp_path):
     assert not list(tmp_path.glob(".*partial*"))
 
 
+def test_what_a_killed_or_older_run_left_is_gone(toy, toy_page, tmp_path):
+    left = tmp_path / f".{SAMPLE}.partial.zarr" / "half"
+    left.mkdir(parents=True)
+    (tmp_path / "imputed_gone.h5ad").write_text("of a method no longer asked for")
+    deliver(toy, toy_page, tmp_path)
+    listed = {entry["path"] for entry in files.read_json(tmp_path / "manifest.json")["outputs"]}
+    assert {path.name for path in tmp_path.iterdir()} == {*listed, "manifest.json"}
+
+
 def test_safe_names_stay_unique():
     assert safe_names(["T/NK", "T|NK", "B"]) == ["T|NK", "T|NK'", "B"]

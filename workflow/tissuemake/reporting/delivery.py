@@ -63,7 +63,8 @@ def deliver_sample(
     output = Path(output)
     inputs = named_inputs(row) if inputs is None else inputs
     output.mkdir(parents=True, exist_ok=True)
-    (output / MANIFEST).unlink(missing_ok=True)
+    for stale in (output / MANIFEST, *output.glob("imputed_*.h5ad")):
+        stale.unlink(missing_ok=True)
     adata, records = gather(filtered, proportions, domains)
     outputs = [output / f"{sample}.h5ad"]
     contracts.write_anndata(adata, outputs[0], contracts.FILTERED)
@@ -107,7 +108,8 @@ def named_inputs(row: dict) -> list[Path]:
 def how_to_open(sample: str, adata: ad.AnnData) -> dict[str, str]:
     """Return the lines of Python that open and plot the delivery; they differ without an image."""
     image = bool(adata.uns["spatial"].get(sample, {}).get("images"))
-    colour = next((name for name in adata.obs if str(name).startswith("domain_")), "total_counts")
+    domains = [str(name) for name in adata.obs if str(name).startswith("domain_")]
+    colour = max(domains, default="total_counts")  # "domain_spatial" before "domain_pca"
     return {
         "scanpy": f"sc.pl.spatial(sc.read_h5ad('{sample}.h5ad'), color='{colour}'"
         + (")" if image else ", img_key=None)"),

@@ -1,6 +1,6 @@
 """A delivered sample as SpatialData: image, shapes and the table that annotates them, in one zipped store."""
 
-import tempfile
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -24,11 +24,14 @@ def write_spatialdata(adata: ad.AnnData, sample: str, output: Path) -> None:
     ``microns``.
     """
     data = build(adata, sample)
-    with tempfile.TemporaryDirectory(prefix="spatialdata-", dir=output.parent) as folder:
-        store = Path(folder) / "store.zarr"
-        data.write(store)
+    store = output.parent / f".{sample}.partial.zarr"
+    shutil.rmtree(store, ignore_errors=True)  # of a run that was killed
+    try:
         with atomic(output) as partial:
+            data.write(store)
             zip_folder(store, partial)
+    finally:
+        shutil.rmtree(store, ignore_errors=True)
 
 
 def build(adata: ad.AnnData, sample: str):
