@@ -6,7 +6,6 @@ from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
     from tissuemake.quality.check_reference import check_reference
-
     from tissuemake.sheets import Reference
 
     sources = [Path(path) for path in (*snakemake.input.source, *snakemake.input.labels)]

@@ -6,15 +6,16 @@ from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
     from tissuemake.quality.check import check_sample
-
     from tissuemake.sheets import Reference, Sample
 
-    reference = snakemake.params.reference
-    sources = [Path(path) for path in snakemake.input.sources]
+    reference, orthologs = snakemake.params.reference, snakemake.params.orthologs
+    sources = [Path(path) for path in (*snakemake.input.sources, *snakemake.input.orthologs)]
     check_sample(
         Sample(**snakemake.params.row),
         Path(snakemake.output.check),
         reference=Reference(**reference) if reference else None,
         reference_check=Path(snakemake.input.reference_check) if reference else None,
         receipts=[path for path in sources if path.suffix == ".json"],
+        organism=snakemake.params.organism,
+        orthologs=Path(orthologs) if orthologs else None,
     )

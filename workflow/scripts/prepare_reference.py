@@ -14,4 +14,6 @@ with logged(snakemake.log[0]):
         Path(snakemake.output.signatures),
         Path(snakemake.output.markers),
         min_cells=snakemake.params.min_cells,
+        organism=snakemake.params.organism,
+        orthologs=snakemake.params.orthologs or None,
     )

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.deconvolution.gene_choice import assemble
-from tissuemake.least_squares import solve_nnls
 from tissuemake.deconvolution.nnls import fit
+from tissuemake.least_squares import solve_nnls
 
 ROUNDS = 3
 # A gene counted fewer times than this in the whole tissue keeps more than half of its own signature.
