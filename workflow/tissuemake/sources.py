@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 SIMULATED = "simulated://"
 SIMULATED_TISSUES = ("layered", "glandular", "infiltrated")
 _URL = re.compile(r"^https?://\S+$")
+_VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
@@ -73,3 +74,12 @@ def local_path(cell: str, results: str = "results") -> str:
 def simulated_name(cell: str) -> str:
     """The tissue that ``simulated://NAME/part`` names."""
     return cell.removeprefix(SIMULATED).split("/", 1)[0]
+
+
+def unset_variables(path: str | Path) -> str:
+    """The beginning of a remedy for a located path in which an environment variable was not set, or nothing."""
+    names = [name.strip("{}") for name in _VARIABLE.findall(str(path))]
+    if not names:
+        return ""
+    are = "variable is" if len(names) == 1 else "variables are"
+    return f"The environment {are} not set: {', '.join(dict.fromkeys(names))}. Set it and run again. "

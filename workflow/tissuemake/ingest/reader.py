@@ -7,6 +7,7 @@ from tissuemake.contracts import INGESTED, write_anndata
 from tissuemake.errors import InputError
 from tissuemake.ingest.base import Reader
 from tissuemake.sheets import Sample
+from tissuemake.sources import unset_variables
 
 # Module and class by assay; a module is imported when its assay is asked for, because each pulls its own
 # libraries and a job reads one platform.
@@ -47,7 +48,8 @@ def open_reader(row: Sample) -> Reader:
             raise InputError(
                 "missing_path",
                 f"Sample '{row.sample}': {column} '{value}' does not exist.",
-                f"Correct the column {column} of the sheet; relative paths start at the run folder.",
+                f"{unset_variables(value)}Correct the column {column} of the sheet; relative paths start at "
+                "the run folder.",
             )
     module, name = READERS[row.assay]
     return getattr(import_module(f"tissuemake.ingest.{module}"), name)(row)

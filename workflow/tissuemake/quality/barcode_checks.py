@@ -9,6 +9,7 @@ from tissuemake.errors import InputError
 from tissuemake.ingest.base import Reader
 from tissuemake.quality.verdict import Verdict
 from tissuemake.sheets import Sample, nearest
+from tissuemake.sources import unset_variables
 
 # Space Ranger puts exactly the spots under tissue into the filtered matrix; a few edited by hand are fine.
 MOST_OFF_TISSUE = 0.05
@@ -85,7 +86,8 @@ def _read_table(row: Sample, column: str, path: Path) -> pd.DataFrame:
         raise InputError(
             "missing_path",
             f"Sample '{row.sample}': {column} '{path}' does not exist.",
-            f"Correct the column {column} of the sheet; relative paths start at the run folder.",
+            f"{unset_variables(path)}Correct the column {column} of the sheet; relative paths start at the "
+            "run folder.",
         )
     try:
         separator = "\t" if ".tsv" in path.name else "," if ".csv" in path.name else None

@@ -11,6 +11,7 @@ from tissuemake.contracts import is_integer_counts
 from tissuemake.errors import InputError
 from tissuemake.ingest import ten_x
 from tissuemake.sheets import Reference
+from tissuemake.sources import unset_variables
 
 SYMBOLS = ("feature_name", "symbol", "gene_symbol", "gene_symbols", "gene_name")
 IDS = ("gene_id", "gene_ids", "ensembl_id", "ensembl", "feature_id")
@@ -40,7 +41,8 @@ def peek(row: Reference) -> Peek:
         raise InputError(
             "missing_reference",
             f"Reference '{row.reference}': {path} does not exist.",
-            "Correct the column path of the references sheet; relative paths start at the run folder.",
+            f"{unset_variables(path)}Correct the column path of the references sheet; relative paths start at "
+            "the run folder.",
         )
     try:
         return _peek_h5ad(path) if path.name.endswith(".h5ad") else _peek_other(row, path)
@@ -117,7 +119,7 @@ def read_labels(row: Reference) -> pd.DataFrame:
         raise InputError(
             "missing_path",
             f"Reference '{row.reference}': labels '{row.labels}' does not exist.",
-            "Correct the column labels of the references sheet.",
+            f"{unset_variables(row.labels)}Correct the column labels of the references sheet.",
         )
     try:
         table = pd.read_csv(row.labels, sep=None, engine="python", dtype=str, encoding="utf-8-sig")
