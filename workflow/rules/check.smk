@@ -23,6 +23,7 @@ rule check_sample:
     input:
         sources=sample_sources("path", "spots", "image", "alignment", "labels", "truth"),
         reference_check=of_reference("results/references/{reference}/check.json"),
+        orthologs=lambda wildcards: source_files(sample_orthologs(wildcards)),
     output:
         check="results/samples/{sample}/check.json",
     log:
@@ -41,6 +42,12 @@ rule check_sample:
             if SAMPLES[wildcards.sample].reference
             else None
         ),
+        organism=lambda wildcards: (
+            reference_organism(SAMPLES[wildcards.sample].reference)
+            if SAMPLES[wildcards.sample].reference
+            else ""
+        ),
+        orthologs=lambda wildcards: sources.local_path(sample_orthologs(wildcards)),
     script:
         "../scripts/check_sample.py"
 

@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 from tissuemake import sources
 from tissuemake.configuration import complete_config
 from tissuemake.errors import InputError
-from tissuemake.sheets import read_references, read_samples
+from tissuemake.sheets import read_references, read_samples, target_organism
 
 try:
     config = complete_config(config)
@@ -21,6 +21,7 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 SAMPLES = SHEET.rows
+ORTHOLOGS = config["reference"]["orthologs"]
 
 
 wildcard_constraints:
@@ -42,17 +43,17 @@ def reference_row(wildcards):
 
 
 def source_files(cell):
-    """What a job that reads a sheet's cell waits for: a receipt, or the file itself where there is one."""
+    """List of what a job that reads a sheet's cell waits for: a receipt, or the file itself where there is one."""
     if not cell or cell.startswith("obs:"):
         return []
     waits = sources.receipt(cell) or sources.local_path(cell)
-    return branch(sources.receipt(cell) or exists(waits), then=waits, otherwise=[])
+    return branch(sources.receipt(cell) or exists(waits), then=[waits], otherwise=[])
 
 
 def sample_sources(*columns):
     """Input function: the sources behind these columns of the sample's row."""
     return lambda wildcards: [
-        waits for column in columns if (waits := source_files(getattr(SAMPLES[wildcards.sample], column)))
+        waits for column in columns for waits in source_files(getattr(SAMPLES[wildcards.sample], column))
     ]
 
 
@@ -64,6 +65,24 @@ def of_reference(pattern):
         return pattern.format(reference=name) if name else []
 
     return files
+
+
+def reference_organism(name):
+    """Whose gene names the prepared reference carries: with a table of orthologs that of its samples."""
+    row = REFERENCES[name]
+    return target_organism(row, SAMPLES.values()) if ORTHOLOGS else row.organism
+
+
+def reference_orthologs(wildcards):
+    """The table of orthologs for a reference that is prepared for another organism, else nothing."""
+    name = wildcards.reference
+    return ORTHOLOGS if reference_organism(name) != REFERENCES[name].organism else ""
+
+
+def sample_orthologs(wildcards):
+    """The table of orthologs for a sample that does not state its reference's organism, else nothing."""
+    row = SAMPLES[wildcards.sample]
+    return ORTHOLOGS if row.reference and row.organism != REFERENCES[row.reference].organism else ""
 
 
 def passed_samples():

@@ -1,13 +1,13 @@
-REMOTE = {
-    sources.key(cell): cell
+CELLS = [
+    getattr(row, column)
     for rows, columns in (
         (SAMPLES, ("path", "spots", "image", "alignment", "labels", "truth")),
         (REFERENCES, ("path", "labels")),
     )
     for row in rows.values()
     for column in columns
-    if sources.is_remote(cell := getattr(row, column))
-}
+]
+REMOTE = {sources.key(cell): cell for cell in (*CELLS, ORTHOLOGS) if sources.is_remote(cell)}
 
 
 # A failed download is written into the receipt, so that the other samples go on.

@@ -3,6 +3,7 @@ rule prepare_reference:
         check="results/references/{reference}/check.json",
         source=lambda wildcards: source_files(REFERENCES[wildcards.reference].path),
         labels=lambda wildcards: source_files(REFERENCES[wildcards.reference].labels),
+        orthologs=lambda wildcards: source_files(reference_orthologs(wildcards)),
     output:
         reference="results/references/{reference}/reference.h5ad",
         signatures="results/references/{reference}/signatures.parquet",
@@ -19,5 +20,7 @@ rule prepare_reference:
     params:
         row=reference_row,
         min_cells=config["reference"]["min_cells"],
+        organism=lambda wildcards: reference_organism(wildcards.reference),
+        orthologs=lambda wildcards: sources.local_path(reference_orthologs(wildcards)),
     script:
         "../scripts/prepare_reference.py"

@@ -8,7 +8,7 @@ import jsonschema
 import yaml
 
 from tissuemake.errors import InputError
-from tissuemake.sheets import nearest
+from tissuemake.sheets import check_source, nearest
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
 
@@ -24,7 +24,8 @@ def complete_config(config: dict, schema: dict | None = None) -> dict:
     Raises
     ------
     InputError
-        ``unknown_key`` with the nearest valid one; ``bad_value`` with what the schema expects.
+        ``unknown_key`` with the nearest valid one; ``bad_value`` with what the schema expects; those of
+        `check_source` for ``reference.orthologs``.
     """
     schema = schema or read_schema("config")
     _refuse_unknown(config, schema, "")
@@ -40,6 +41,7 @@ def complete_config(config: dict, schema: dict | None = None) -> dict:
         )
     for name in ("samples", "references"):
         completed[name] = os.path.expandvars(completed[name])
+    check_source(completed["reference"]["orthologs"], "reference.orthologs", "config")
     return completed
 
 

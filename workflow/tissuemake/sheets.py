@@ -4,6 +4,7 @@ import csv
 import difflib
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -79,6 +80,16 @@ class Sheet:
     rejected: dict[str, dict] = field(default_factory=dict)
 
 
+def target_organism(reference: Reference, samples: Iterable[Sample]) -> str:
+    """The organism whose gene names the prepared reference should carry.
+
+    That of the samples that use it, where every one of them states it and all are of one; else its own:
+    who adds a sample of another organism, or of none, must not turn the reference away from the others.
+    """
+    stated = {row.organism for row in samples if row.reference == reference.reference}
+    return stated.pop() if len(stated) == 1 and "" not in stated else reference.organism
+
+
 def read_samples(path: str | Path, references: set[str] = frozenset()) -> Sheet:
     """Read ``samples.tsv``.
 
@@ -137,14 +148,15 @@ def _sample(row: dict, path: str | Path, line: int, references: set[str]) -> Sam
     _check_choice(row["pretrain"].lower(), "pretrain", ("", "yes", "no"), where)
     _check_choice(row["reference"], "reference", ("", *sorted(references)), where)
     for column in PATH_COLUMNS:
-        _check_source(row[column], column, where)
+        check_source(row[column], column, where)
     row = {**row, "pretrain": row["pretrain"].lower() == "yes", "mpp": _mpp(row["mpp"], where)}
     if row["assay"] == "visium_hd" and not row["bin_um"]:
         row["bin_um"] = "8"
     return Sample(**row)
 
 
-def _check_source(cell: str, column: str, where: str) -> None:
+def check_source(cell: str, column: str, where: str) -> None:
+    """Raise ``unknown_simulation`` or ``bad_hash`` for a path that can be told wrong by its text alone."""
     tissues = sources.SIMULATED_TISSUES
     if sources.is_simulated(cell) and sources.simulated_name(cell) not in tissues:
         raise InputError(
@@ -185,7 +197,7 @@ def _read_sheet(path: str | Path, row_type: type, required: tuple[str, ...], may
         raise InputError(
             "missing_sheet",
             f"The sheet {path} does not exist.",
-            "Write it, or correct its path in the config.",
+            f"{sources.unset_variables(path)}Write it, or correct its path in the config.",
         )
     try:
         # Comment lines go first: pandas' own `comment` would cut `URL#sha256=…` in two.

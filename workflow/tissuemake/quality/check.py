@@ -12,6 +12,7 @@ from tissuemake.ingest.base import Reader
 from tissuemake.quality.barcode_checks import check_barcodes, check_tables
 from tissuemake.quality.fingerprint import fingerprint
 from tissuemake.quality.gene_checks import (
+    Carrying,
     check_organism,
     check_reference_fits,
     check_reference_verdict,
@@ -33,6 +34,8 @@ def check_sample(
     reference: Reference | None = None,
     reference_check: Path | None = None,
     receipts: Sequence[Path] = (),
+    organism: str = "",
+    orthologs: Path | None = None,
 ) -> None:
     """Write the ``check.json`` of a sample: status, findings with remedies, facts.
 
@@ -48,6 +51,10 @@ def check_sample(
         The verdict on that reference.
     receipts
         Of the row's fetched or simulated files.
+    organism
+        Whose gene names the prepared reference carries; empty: its own.
+    orthologs
+        The table by which references are carried to another organism; None: they are not.
     """
     started = time.perf_counter()
     verdict = Verdict("sample", row.sample)
@@ -56,7 +63,7 @@ def check_sample(
     if not verdict.failed:
         with verdict.guard(row.path):
             reader = open_reader(row)
-            _inspect(verdict, reader, reference, reference_check)
+            _inspect(verdict, reader, reference, reference_check, Carrying(organism, orthologs))
             for note in reader.notes:
                 verdict.add(note)
             verdict.facts["fingerprint"] = fingerprint(_inputs(reader))
@@ -71,7 +78,11 @@ def _inputs(reader: Reader) -> list[Path]:
 
 
 def _inspect(
-    verdict: Verdict, reader: Reader, reference: Reference | None, reference_check: Path | None
+    verdict: Verdict,
+    reader: Reader,
+    reference: Reference | None,
+    reference_check: Path | None,
+    carrying: Carrying,
 ) -> None:
     verdict.facts |= {key: getattr(reader, key) for key in ("software", "chemistry", "layout", "observation")}
     row = reader.row
@@ -85,7 +96,7 @@ def _inspect(
     check_tables(verdict, row, None if counts is None else counts.obs_names)
     if counts is not None:
         with verdict.guard(row.path):
-            _check_genes(verdict, reader, counts, reference, reference_check)
+            _check_genes(verdict, reader, counts, reference, reference_check, carrying)
 
 
 def _check_counts(verdict: Verdict, reader: Reader) -> ad.AnnData | None:
@@ -127,6 +138,7 @@ def _check_genes(
     counts: ad.AnnData,
     reference: Reference | None,
     reference_check: Path | None,
+    carrying: Carrying,
 ) -> None:
     genes = gene_table(counts)
     organism = check_organism(verdict, reader, genes)
@@ -134,4 +146,4 @@ def _check_genes(
         return
     if reference_check is not None:
         check_reference_verdict(verdict, reader.row, reference, reference_check)
-    check_reference_fits(verdict, reader.row, genes, organism, reference)
+    check_reference_fits(verdict, reader.row, genes, organism, reference, carrying)

@@ -1,5 +1,6 @@
 """Do the genes belong to the organism that the sheet says, and does the reference share them?"""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import anndata as ad
@@ -12,6 +13,7 @@ from tissuemake.files import read_json
 from tissuemake.genes import guess_organism, is_ensembl, match_genes, tidy_genes
 from tissuemake.ingest.base import Reader
 from tissuemake.ingest.counts import GENE_EXPRESSION
+from tissuemake.orthologs import read_orthologs
 from tissuemake.quality.reference_peek import peek_genes
 from tissuemake.quality.verdict import Verdict
 from tissuemake.sheets import Reference, Sample
@@ -56,27 +58,44 @@ def check_organism(verdict: Verdict, reader: Reader, genes: pd.DataFrame) -> str
     return row.organism or guessed
 
 
+@dataclass(frozen=True)
+class Carrying:
+    """How a reference is prepared: with genes of `organism` (empty: its own), by the table `orthologs`."""
+
+    organism: str = ""
+    orthologs: Path | None = None
+
+    def target(self, reference: Reference) -> str:
+        """The organism whose genes the prepared reference has; without a table always its own."""
+        return (self.organism if self.orthologs else "") or reference.organism
+
+
 def check_reference_fits(
-    verdict: Verdict, row: Sample, genes: pd.DataFrame, organism: str, reference: Reference
+    verdict: Verdict,
+    row: Sample,
+    genes: pd.DataFrame,
+    organism: str,
+    reference: Reference,
+    carrying: Carrying = Carrying(),
 ) -> None:
-    """The reference is of the same organism and shares enough genes."""
-    if organism and organism != reference.organism:
-        raise InputError(
-            "organism_mismatch",
-            f"Sample '{row.sample}' ({row.path}) is {organism}, but its reference "
-            f"'{reference.reference}' ({reference.path}) is {reference.organism}.",
-            f"Choose a {organism} reference in the column reference, or correct the organism of either.",
-        )
+    """The reference is of the sample's organism, or carried over to it, and shares enough genes."""
+    target = carrying.target(reference)
+    if organism and organism != target:
+        raise _organism_mismatch(row, organism, reference, target, carrying)
     atlas = tidy_names(peek_genes(reference))
+    if target != reference.organism:
+        atlas = _carried(atlas, reference, target, carrying.orthologs)
+        verdict.facts["reference_carried_from"] = reference.organism
     match = match_genes(genes, atlas)
     shared, smaller = len(match.left), min(len(genes), len(atlas))
     verdict.facts["gene_overlap"] = shared
     verdict.facts["gene_overlap_share"] = round(shared / max(smaller, 1), 4)
+    how = "" if target == reference.organism else f" with a one-to-one {target} ortholog"
     what = (
         f"Sample '{row.sample}' ({row.path}) shares {shared} of its {len(genes)} genes with reference "
-        f"'{reference.reference}' ({reference.path}, {len(atlas)} genes)"
+        f"'{reference.reference}' ({reference.path}, {len(atlas)} genes{how})"
     )
-    examples = f"e.g. {', '.join(genes.index[:3])} against {', '.join(atlas.index[:3])}"
+    examples = f"e.g. {', '.join(genes.index[:3])} against {', '.join(atlas.index[:3]) or 'none'}"
     if not shared:
         raise InputError(
             "no_shared_gene",
@@ -89,6 +108,44 @@ def check_reference_fits(
             f"{what}: little to tell cell types apart.",
             "Prefer a reference with more of the panel's genes; read its proportions with care.",
         )
+
+
+def _organism_mismatch(
+    row: Sample, organism: str, reference: Reference, target: str, carrying: Carrying
+) -> InputError:
+    message = (
+        f"Sample '{row.sample}' ({row.path}) is {organism}, but its reference "
+        f"'{reference.reference}' ({reference.path}) is {reference.organism}"
+    )
+    if carrying.orthologs is None:
+        remedy = (
+            f"Choose a {organism} reference in the column reference, or correct the organism of either, or "
+            f"name a table of orthologs in the key reference.orthologs of the config and write {organism} in "
+            "the column organism."
+        )
+    else:
+        message += (
+            f" and is prepared with {target} genes, because not all samples that use it state {organism}"
+        )
+        remedy = (
+            f"Write {organism} in the column organism of every sample that uses it; if some are {target}, add "
+            f"a second row with the same path to references.tsv for the {organism} ones."
+        )
+    return InputError("organism_mismatch", f"{message}.", remedy)
+
+
+def _carried(atlas: pd.DataFrame, reference: Reference, target: str, orthologs: Path) -> pd.DataFrame:
+    """The genes of the atlas as its preparation will name them."""
+    renamed = read_orthologs(orthologs, reference.organism, target)
+    kept = renamed[renamed.index.isin(atlas.index)]
+    if kept.empty:
+        raise InputError(
+            "no_orthologs",
+            f"Reference '{reference.reference}' ({reference.path}): none of its {len(atlas)} genes (e.g. "
+            f"{', '.join(atlas.index[:3])}) is a {reference.organism} symbol of {orthologs}.",
+            "Give an atlas that holds gene symbols, or correct its organism or the key reference.orthologs.",
+        )
+    return pd.DataFrame({"gene_id": ""}, index=pd.Index(kept, dtype=str))
 
 
 def check_reference_verdict(verdict: Verdict, row: Sample, reference: Reference, path: Path) -> None:

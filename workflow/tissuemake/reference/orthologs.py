@@ -4,8 +4,8 @@ from pathlib import Path
 
 import anndata as ad
 
-from tissuemake.delimited import read_delimited
 from tissuemake.errors import InputError
+from tissuemake.orthologs import read_orthologs
 
 
 def to_organism(
@@ -17,25 +17,20 @@ def to_organism(
     ----------
     table
         csv or tsv with a column of symbols for each organism (``human``, ``mouse``).
+
+    Raises
+    ------
+    InputError
+        ``orthologs_missing``, ``no_orthologs``, and those of `read_orthologs`.
     """
-    if table is None:
+    if not table:
         raise InputError(
             "orthologs_missing",
             f"{where} is {source}, the samples that use it are {target}, and there is no table of orthologs.",
-            "Give an atlas of the same organism, or a table with the columns human and mouse in the config "
-            "(orthologs).",
+            "Give an atlas of the same organism, or a table with the columns human and mouse in the key "
+            "reference.orthologs of the config.",
         )
-    pairs = read_delimited(table, dtype=str)
-    absent = [name for name in (source, target) if name not in pairs]
-    if absent:
-        raise InputError(
-            "bad_orthologs",
-            f"{table}: column '{absent[0]}' is missing (it has {', '.join(map(str, pairs.columns))}).",
-            f"Give a table with the columns {source} and {target}.",
-        )
-    pairs = pairs[[source, target]].dropna().drop_duplicates()
-    single = ~pairs[source].duplicated(keep=False) & ~pairs[target].duplicated(keep=False)
-    renamed = pairs[single].set_index(source)[target]
+    renamed = read_orthologs(table, source, target)
     kept = atlas[:, atlas.var_names.isin(renamed.index)].copy()
     if kept.n_vars == 0:
         raise InputError(
