@@ -181,11 +181,12 @@ def _mpp(text: str, where: str) -> float | None:
         value = float(text)
     except ValueError:
         value = float("nan")
-    if not 0.01 <= value <= 100:
+    if not 0.01 <= value <= 1000:
         raise InputError(
             "bad_mpp",
-            f"{where}: mpp is '{text}', not a number of µm per pixel between 0.01 and 100.",
-            "Write the size of a full-resolution pixel in µm, e.g. 0.5, or leave the cell empty.",
+            f"{where}: mpp is '{text}', not a number of µm per pixel between 0.01 and 1000.",
+            "Write the size of a full-resolution pixel in µm, e.g. 0.5 (where coordinates are array units: "
+            "the pitch, e.g. 200), or leave the cell empty.",
         )
     return value
 
