@@ -11,6 +11,7 @@ import yaml
 from tissuemake import sheets
 from tissuemake.configuration import complete_config, read_schema
 from tissuemake.errors import InputError
+from tissuemake.quality.thresholds import KNOWN
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "workflow" / "tissuemake"
@@ -112,6 +113,8 @@ def test_config_readme_documents_every_key():
         ({"deconvolution": {"methods": ["nlns"]}}, "bad_value", "nnls_rescaled"),
         ({"seed": "one"}, "bad_value", "seed"),
         ({"filter": {"max_pct_mt": 120}}, "bad_value", "filter.max_pct_mt"),
+        ({"reference": {"orthologs": 3}}, "bad_value", "reference.orthologs"),
+        ({"reference": {"orthologs": "https://example.org/o.csv#sha256=1"}}, "bad_hash", "64 hex"),
     ],
 )
 def test_wrong_config_is_refused_by_name(config, code, said):
@@ -125,6 +128,12 @@ def test_defaults_are_filled_in_at_every_depth():
     config = complete_config({"tiles": {"size_px": 64}})
     assert config["tiles"] == {"size_px": 64, "size_um": 112, "grid": True}
     assert config["samples"] == "config/samples.tsv"
+
+
+def test_filter_keys_are_the_thresholds_and_empty_ones_leave_the_choice_to_the_data():
+    config = complete_config({"filter": {"local_outlier_mads": 0}})["filter"]
+    assert set(config) == set(KNOWN)
+    assert [name for name, value in config.items() if value is not None] == ["local_outlier_mads"]
 
 
 def locked() -> dict[str, str]:

@@ -4,7 +4,7 @@ import pytest
 
 from tissuemake import sources
 from tissuemake.errors import InputError
-from tissuemake.sheets import read_references, read_samples
+from tissuemake.sheets import Reference, Sample, read_references, read_samples, target_organism
 
 
 def write(tmp_path, *rows, header="sample\tassay\tpath\treference\tmpp"):
@@ -18,6 +18,28 @@ def test_good_row_is_typed_and_blank_cells_are_empty(tmp_path):
     row = read_samples(sheet, {"atlas"}).rows["a"]
     assert (row.mpp, row.reference, row.image, row.pretrain) == (0.5, "atlas", "", False)
     assert not row.located().path.startswith("$")
+
+
+def test_array_units_are_hundreds_of_um(tmp_path):
+    assert read_samples(write(tmp_path, "a\tst\tp\t\t200")).rows["a"].mpp == 200
+
+
+@pytest.mark.parametrize(
+    ("stated", "organism"),
+    [
+        (["mouse", "mouse"], "mouse"),
+        (["human"], "human"),
+        (["mouse", "human"], "human"),
+        (["mouse", ""], "human"),
+        ([""], "human"),
+        ([], "human"),
+    ],
+)
+def test_a_reference_serves_the_organism_that_all_its_samples_state(stated, organism):
+    reference = Reference("atlas", "x.h5ad", "cell_type", "human")
+    samples = [Sample(str(i), "st", "p", organism=o, reference="atlas") for i, o in enumerate(stated)]
+    samples.append(Sample("other", "st", "p", organism="mouse", reference="another"))
+    assert target_organism(reference, samples) == organism
 
 
 def test_urls_keep_their_pinned_hash(tmp_path):
@@ -37,6 +59,7 @@ def test_urls_keep_their_pinned_hash(tmp_path):
         ("a\tvisium\t\t\t", "missing_value", "path"),
         ("a\tvisium\tp\tatlsa\t", "unknown_reference", "'atlas'"),
         ("a\tvisium\tp\t\t-3", "bad_mpp", "'-3'"),
+        ("a\tvisium\tp\t\t1001", "bad_mpp", "between 0.01 and 1000"),
         ("a\tvisium\tp\t\thalf", "bad_mpp", "'half'"),
         ("a\tvisium\tsimulated://layerd/visium\t\t", "unknown_simulation", "simulated://layered"),
         ("a\tvisium\thttps://example.org/x.h5#sha256=12\t\t", "bad_hash", "64 hex"),

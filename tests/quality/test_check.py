@@ -14,10 +14,10 @@ from tissuemake.quality import matrix_checks
 from tissuemake.quality.check import check_sample
 from tissuemake.quality.check_reference import check_reference
 from tissuemake.sheets import Reference, Sample
-from whole_folders import SAMPLE, atlas, counts, visium
+from whole_folders import SAMPLE, atlas, counts, genes, visium
 
 
-def run(tmp_path, row, reference_row=None, receipts=()):
+def run(tmp_path, row, reference_row=None, receipts=(), **carrying):
     """The sample's ``check.json``, with its reference checked first as the workflow does."""
     mpp = float(row["mpp"]) if row.get("mpp") else None
     sample = Sample(**{**row, "mpp": mpp})
@@ -27,7 +27,14 @@ def run(tmp_path, row, reference_row=None, receipts=()):
         verdict_of_reference = tmp_path / "reference.json"
         check_reference(reference, verdict_of_reference)
     output = tmp_path / "check.json"
-    check_sample(sample, output, reference=reference, reference_check=verdict_of_reference, receipts=receipts)
+    check_sample(
+        sample,
+        output,
+        reference=reference,
+        reference_check=verdict_of_reference,
+        receipts=receipts,
+        **carrying,
+    )
     return json.loads(output.read_text())
 
 
@@ -156,3 +163,60 @@ def test_the_fingerprint_follows_content(tmp_path):
     path = tmp_path / "s" / "outs" / "spatial" / "tissue_positions.csv"
     path.write_text(path.read_text().replace("150.0", "150.1"))
     assert run(tmp_path, row)["facts"]["fingerprint"] != first
+
+
+def orthologs(tmp_path, first=0):
+    """A table of the toy's genes, those from `first` on."""
+    table = tmp_path / "orthologs.csv"
+    pairs = pd.DataFrame({"mouse": genes("mouse")["name"], "human": genes("human")["name"]})
+    pairs.iloc[first:].to_csv(table, index=False)
+    return table
+
+
+def crossed(tmp_path, target="mouse", table=None, atlas_row=None, **cells):
+    """The check of a mouse sample whose human reference is prepared with genes of `target`."""
+    row = {**visium(tmp_path / "s", "mouse"), "reference": "atlas", **cells}
+    atlas_row = atlas_row or atlas(tmp_path / "r")
+    return run(tmp_path, row, atlas_row, organism=target, orthologs=table)
+
+
+def test_orthologs_let_a_human_reference_serve_a_mouse_sample(tmp_path):
+    found = crossed(tmp_path, table=orthologs(tmp_path, first=10))
+    assert (found["status"], found["findings"]) == ("pass", [])
+    assert (found["facts"]["gene_overlap"], found["facts"]["reference_carried_from"]) == (70, "human")
+
+
+def test_few_orthologs_are_few_shared_genes(tmp_path):
+    found = crossed(tmp_path, table=orthologs(tmp_path, first=60))
+    assert [finding["code"] for finding in found["findings"]] == ["few_shared_genes"]
+    assert "20 genes with a one-to-one mouse ortholog" in found["findings"][0]["message"]
+
+
+@pytest.mark.parametrize("cells", [{}, {"organism": ""}])
+def test_a_reference_prepared_for_others_wants_the_organism_or_a_second_row(tmp_path, cells):
+    found = crossed(tmp_path, target="human", table=orthologs(tmp_path), **cells)
+    (finding,) = found["findings"]
+    assert (found["status"], finding["code"]) == ("fail", "organism_mismatch")
+    assert "column organism" in finding["remedy"] and "second row" in finding["remedy"]
+
+
+def test_without_a_table_the_remedy_names_the_key(tmp_path):
+    (finding,) = crossed(tmp_path)["findings"]
+    assert finding["code"] == "organism_mismatch" and "reference.orthologs" in finding["remedy"]
+
+
+def test_a_table_that_is_not_there_or_shares_nothing_is_a_failure(tmp_path):
+    (finding,) = crossed(tmp_path / "a", table=tmp_path / "none.csv")["findings"]
+    assert (finding["level"], finding["code"]) == ("fail", "missing_orthologs")
+    assert SAMPLE in finding["message"] and "none.csv" in finding["message"]
+    strangers = atlas(tmp_path / "strangers", named_alike=False)
+    (finding,) = crossed(tmp_path / "b", table=orthologs(tmp_path), atlas_row=strangers)["findings"]
+    assert (finding["level"], finding["code"]) == ("fail", "no_orthologs")
+
+
+@pytest.mark.parametrize("column", ["path", "image", "labels"])
+def test_a_missing_path_says_that_its_variable_is_not_set(tmp_path, column):
+    row = {**visium(tmp_path / "s"), column: "${NO_SUCH_SHARE}/x"}
+    (finding,) = run(tmp_path, row)["findings"]
+    assert finding["code"] == "missing_path"
+    assert "variable is not set: NO_SUCH_SHARE." in finding["remedy"]

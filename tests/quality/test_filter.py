@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from tissuemake import contracts
+from tissuemake.configuration import complete_config
 from tissuemake.errors import InputError
 from tissuemake.quality.filter import filter_spots
 from tissuemake.quality.metrics import control_counts
@@ -91,6 +92,17 @@ def test_overrides_win_and_say_so(tmp_path):
     kept = run(section(), tmp_path, min_counts=2900, local_outlier_mads=0)
     assert kept.obs["total_counts"].min() >= 2900
     assert kept.uns["quality"]["min_counts"]["source"] == "config"
+    assert "local_outlier_mads" not in kept.uns["quality"]
+
+
+def test_the_configs_keys_reach_the_filter_and_null_is_the_robust_default(tmp_path):
+    default = run(section(), tmp_path, **complete_config({})["filter"])
+    assert "config" not in {found["source"] for found in default.uns["quality"].values()}
+    assert "local_outlier_mads" in default.uns["quality"] and "max_counts" not in default.uns["quality"]
+    given = complete_config({"filter": {"max_counts": 3000, "local_outlier_mads": 0}})["filter"]
+    kept = run(section(), tmp_path, tmp_path / "quality.png", **given)
+    assert kept.obs["total_counts"].max() <= 3000 < default.obs["total_counts"].max()
+    assert set(kept.uns["dropped"]["reason"]) == {"many counts"}
     assert "local_outlier_mads" not in kept.uns["quality"]
 
 
