@@ -43,7 +43,7 @@ def _stored_values(path: Path) -> int:
 
 
 def _sampled(path: Path, reader: Reader) -> ad.AnnData:
-    """Every barcode and feature by name, values for 20 blocks of 1,000 barcodes, zeros elsewhere."""
+    """Every barcode and feature by name, values for at most 20 blocks of 1,000 barcodes, zeros elsewhere."""
     from tissuemake.ingest.counts import make_counts
 
     try:
@@ -55,7 +55,9 @@ def _sampled(path: Path, reader: Reader) -> ad.AnnData:
             names, ids, types = (features[key][:].astype(str) for key in ("name", "id", "feature_type"))
             barcodes = matrix["barcodes"][:].astype(str)
             data, indices, lengths = [], [], np.zeros(n_barcodes, dtype=np.int64)
-            for start in np.linspace(0, max(n_barcodes - BLOCK_BARCODES, 0), BLOCKS).astype(int):
+            # Half of the barcodes at most, so that blocks never overlap: rows are joined in their order.
+            blocks = max(1, min(BLOCKS, n_barcodes // (2 * BLOCK_BARCODES)))
+            for start in np.linspace(0, max(n_barcodes - BLOCK_BARCODES, 0), blocks).astype(int):
                 rows = slice(start, start + BLOCK_BARCODES)
                 first, last = bounds[rows][0], bounds[min(start + BLOCK_BARCODES, n_barcodes)]
                 data.append(matrix["data"][first:last])
