@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 HERE = Path(__file__).parent
@@ -29,7 +28,8 @@ def run(data: Path, folder: Path, cores: int) -> subprocess.CompletedProcess:
 
 COLUMNS = (
     ("NNLS r", "deconvolution", "nnls", "pearson"),
-    ("rescaled r", "deconvolution", "nnls_rescaled", "pearson"),
+    ("NNLS r, shared types", "deconvolution", "nnls", "pearson_shared"),
+    ("rescaled r, shared types", "deconvolution", "nnls_rescaled", "pearson_shared"),
     ("NNLS RMSE", "deconvolution", "nnls", "rmse"),
     ("uniform RMSE", "deconvolution", "uniform", "rmse"),
     ("hidden genes: reference", "imputation", "reference", "held_out_r"),
@@ -68,9 +68,9 @@ def _spots(path: Path) -> tuple[int, int]:
     return kept, kept + dropped
 
 
-def _score(scores: pd.DataFrame, task: str, method: str, metric: str) -> float:
+def _score(scores: pd.DataFrame, task: str, method: str, metric: str) -> str:
     chosen = scores.query("task == @task and method == @method and metric == @metric")["value"]
-    return round(float(chosen.iloc[0]), 3) if len(chosen) else np.nan
+    return f"{chosen.iloc[0]:.3f}" if len(chosen) else ""
 
 
 def _cost(benchmarks: Path, sample: str) -> tuple[float, float]:
@@ -92,7 +92,7 @@ def main() -> int:
     status = run(data, arguments.folder, arguments.cores).returncode
     if status:
         return status
-    text = table(arguments.folder).astype(object).fillna("").to_markdown(index=False, disable_numparse=True)
+    text = table(arguments.folder).to_markdown(index=False, disable_numparse=True)
     print(text)
     if arguments.write:
         readme = HERE / "README.md"

@@ -36,16 +36,18 @@ def test_every_sample_is_delivered(cohort):
 
 
 @pytest.mark.parametrize(
-    ("sample", "floor"),
+    ("sample", "metric", "floor"),
     [
-        ("starmap-section2ref", 0.69),
-        ("starmap-cortexref", 0.52),
-        ("her2st-A1", 0.61),
-        ("her2st-C2", 0.60),
-        ("her2st-D1", 0.61),
+        # STARmap's type "Other" is in neither reference: it counts 0 in the first row, not in the second, whose
+        # atlas lacks three more of the types.
+        ("starmap-section2ref", "pearson", 0.70),
+        ("starmap-cortexref", "pearson_shared", 0.53),
+        ("her2st-A1", "pearson", 0.62),
+        ("her2st-C2", "pearson", 0.61),
+        ("her2st-D1", "pearson", 0.62),
     ],
 )
-def test_nnls_reaches_what_it_is_known_to_reach(cohort, sample, floor):
+def test_nnls_reaches_what_it_is_known_to_reach(cohort, sample, metric, floor):
     scores = pd.read_parquet(cohort / "results" / "evaluation" / "deconvolution.parquet")
-    reached = scores.query("sample == @sample and method == 'nnls' and metric == 'pearson'")["value"]
-    assert reached.max() >= floor
+    reached = scores.query("sample == @sample and method == 'nnls' and metric == @metric")["value"]
+    assert reached.iloc[0] >= floor

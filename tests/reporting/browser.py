@@ -33,16 +33,12 @@ def chromium(profile: Path) -> Iterator:
 
 
 def open_page(driver, page: Path, size: tuple[int, int] = DESKTOP) -> None:
-    """Open a page at a screen size, and wait until it says that it is ready."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
+    """Open a page at a screen size; whole when it has loaded, so that a capture at once shows the tissue."""
     resize(driver, size)
     for kind in ("browser", "performance"):
         driver.get_log(kind)
     driver.get(Path(page).resolve().as_uri())
-    ready = "return document.documentElement.dataset.ready"
-    state = WebDriverWait(driver, 30).until(lambda found: found.execute_script(ready))
-    assert state == "yes"
+    assert driver.execute_script("return document.documentElement.dataset.ready") == "yes"
 
 
 def resize(driver, size: tuple[int, int]) -> None:

@@ -1,13 +1,12 @@
 "use strict";
 // The tissue of a sample page: unpacks the spots and their layers. Needs nothing but the page itself.
 
-async function loadScene() {
+function loadScene() {
   const scene = JSON.parse(document.getElementById("tissue-scene").textContent);
   const text = atob(document.getElementById("tissue-blob").textContent.trim());
   const packed = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const buffer = await new Response(stream).arrayBuffer();
+  const buffer = packed.buffer;
 
   const n = scene.count;
   const codes = (bits, at, count) =>

@@ -105,19 +105,22 @@ function connectTooltip(scene, map) {
   };
 }
 
-async function start() {
-  const scene = await loadScene();
-  const picture = byId("tissue-image");
-  if (picture) await picture.decode();
-  const map = new TissueCanvas(byId("tissue"), scene, picture);
+function start() {
+  const scene = loadScene();
+  const map = new TissueCanvas(byId("tissue"), scene, byId("tissue-image"));
   connectTooltip(scene, map);
   if (scene.groups.length) connect(scene, map);
   map.draw();
   document.documentElement.dataset.ready = "yes";
 }
 
-start().catch((error) => {
-  byId("viewer-error").textContent = `This browser cannot show the tissue (${error.message}).`;
-  byId("viewer-error").hidden = false;
-  document.documentElement.dataset.ready = "failed";
+// "load" waits for the picture, which lies inside the page; nothing else is asynchronous.
+window.addEventListener("load", () => {
+  try {
+    start();
+  } catch (error) {
+    byId("viewer-error").textContent = `This browser cannot show the tissue (${error.message}).`;
+    byId("viewer-error").hidden = false;
+    document.documentElement.dataset.ready = "failed";
+  }
 });
