@@ -18,9 +18,9 @@ FEWEST_GENES = 10
 
 @dataclass(frozen=True)
 class Problem:
-    """The least-squares problem of one sample: counts (spots, genes) and signature (genes, types)."""
+    """The least-squares problem of one sample: sparse counts (spots, genes) and signature (genes, types)."""
 
-    counts: np.ndarray
+    counts: sp.csr_matrix
     signature: np.ndarray
     genes: pd.Index
     types: pd.Index
@@ -60,7 +60,7 @@ def assemble(
 ) -> Problem:
     """Gather counts and signatures of the chosen genes."""
     here, there = shared_markers(spots, reference, markers)
-    counts = sp.csr_matrix(spots.layers["counts"])[:, here].toarray().astype(np.float64)
+    counts = sp.csr_matrix(spots.layers["counts"])[:, here].astype(np.float64)
     profile = signatures.loc[reference.var_names[there]]
     return Problem(counts, profile.to_numpy(np.float64), profile.index, signatures.columns)
 

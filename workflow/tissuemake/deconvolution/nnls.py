@@ -3,6 +3,7 @@
 import anndata as ad
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from tissuemake.deconvolution.gene_choice import assemble, poisson_weights
 from tissuemake.least_squares import solve_nnls
@@ -24,12 +25,13 @@ def proportions(
     return table
 
 
-def fit(counts: np.ndarray, signature: np.ndarray) -> np.ndarray:
+def fit(counts: sp.csr_matrix, signature: np.ndarray) -> np.ndarray:
     """Shares (spots, types) of `signature` (genes, types) in `counts` (spots, genes).
 
     Every spot is solved at its own scale, so depth does not matter; rows of zeros stay zero.
     """
     weights = poisson_weights(signature)
     weighted = signature * weights[:, None]
-    solution = solve_nnls(weighted.T @ weighted, (counts * weights) @ weighted)
+    # Weights go to the signature's side, so that the counts of a large section stay sparse.
+    solution = solve_nnls(weighted.T @ weighted, counts @ (weighted * weights[:, None]))
     return solution / np.maximum(solution.sum(axis=1, keepdims=True), 1e-12)

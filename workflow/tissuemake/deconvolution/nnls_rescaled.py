@@ -12,6 +12,7 @@ Chosen on mixtures simulated from three atlases (see gene_choice), mean correlat
 import anndata as ad
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from tissuemake.deconvolution.gene_choice import assemble
 from tissuemake.deconvolution.nnls import fit
@@ -41,7 +42,7 @@ def proportions(
     return table
 
 
-def platform_factors(counts: np.ndarray, signature: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
+def platform_factors(counts: sp.csr_matrix, signature: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
     """Factor by gene: what the spots hold over what their fitted mixtures predict; its median is 1.
 
     Parameters
@@ -51,26 +52,30 @@ def platform_factors(counts: np.ndarray, signature: np.ndarray, rounds: int = RO
     signature
         (genes, types).
     """
-    depth = counts.sum(axis=1, keepdims=True)
-    observed = (counts / np.maximum(depth, 1)).mean(axis=0)
-    totals = counts.sum(axis=0)
+    depth = np.asarray(counts.sum(axis=1)).ravel()
+    # Means over spots are products with a vector: neither counts nor mixtures need be dense.
+    observed = counts.T @ (1 / np.maximum(depth, 1)) / len(depth)
+    totals = np.asarray(counts.sum(axis=0)).ravel()
     trust = totals / (totals + PRIOR_COUNTS)
     factors = np.ones(len(signature))
     for _ in range(rounds):
-        mixture = fit(counts, signature * factors[:, None]) @ signature.T
-        mixture /= np.maximum(mixture.sum(axis=1, keepdims=True), 1e-12)
-        ratio = np.log((observed + 1e-6) / (mixture.mean(axis=0) + 1e-6))
+        shares = fit(counts, signature * factors[:, None])
+        size = np.maximum(shares @ signature.sum(axis=0), 1e-12)
+        mixture = (shares / size[:, None]).mean(axis=0) @ signature.T
+        ratio = np.log((observed + 1e-6) / (mixture + 1e-6))
         ratio = (ratio - np.median(ratio)) * trust
         factors = np.exp(np.clip(ratio, -LARGEST_LOG_FACTOR, LARGEST_LOG_FACTOR))
     return factors
 
 
-def refit(counts: np.ndarray, signature: np.ndarray, shares: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
+def refit(
+    counts: sp.csr_matrix, signature: np.ndarray, shares: np.ndarray, rounds: int = ROUNDS
+) -> np.ndarray:
     """Solve each spot anew with weights one over its own predicted expression, damped for the smallest."""
     for _ in range(rounds):
         parts = [
-            _refit_chunk(counts[start : start + CHUNK], signature, shares[start : start + CHUNK])
-            for start in range(0, len(counts), CHUNK)
+            _refit_chunk(counts[start : start + CHUNK].toarray(), signature, shares[start : start + CHUNK])
+            for start in range(0, counts.shape[0], CHUNK)
         ]
         shares = np.concatenate(parts) if parts else shares
     return shares

@@ -56,7 +56,8 @@ def predict(
     scored, scores = _score_hidden(spots, profile, match, hidden, folds, seed)
     there = dict(zip(match.left, match.right, strict=True))
     chosen = _informative(profile, MOST_GENES, keep=np.array([there[gene] for gene in scored], dtype=int))
-    factor = _platform_scale(spots, shares @ profile[match.right].T, match.left)
+    # Summed over spots first: the mixture of every shared gene in every spot would be (spots, 20,000).
+    factor = _platform_scale(spots, shares.sum(axis=0) @ profile[match.right].T, match.left)
     values = np.log1p(factor * (shares @ profile[chosen].T))
     var = _gene_table(spots, reference, match, chosen)
     return assemble(spots, values, var, scores)
@@ -76,9 +77,8 @@ def _score_hidden(spots, profile, match, hidden, folds, seed) -> tuple[np.ndarra
         basis = usable[_informative(shared[usable], GENES_PER_TYPE * shared.shape[1])]
         weights = 1 / np.sqrt(shared[basis].mean(axis=1) + PSEUDO)
         weighted = shared[basis] * weights[:, None]
-        fitted = solve_nnls(
-            weighted.T @ weighted, (counts[:, basis].toarray().astype(np.float64) * weights) @ weighted
-        )
+        products = counts[:, basis].astype(np.float64) @ (weights[:, None] * weighted)
+        fitted = solve_nnls(weighted.T @ weighted, products)
         fitted /= np.maximum(fitted.sum(axis=1, keepdims=True), 1e-12)
         predicted[:, fold_of == fold] = np.log1p(fitted @ shared[target].T)
     return scored, score(spots, scored, predicted)
