@@ -120,6 +120,8 @@ def filter_(
     min_counts: Annotated[float | None, typer.Option(help="Fewest counts; robust when not given.")] = None,
     min_genes: Annotated[float | None, typer.Option(help="Fewest genes; robust when not given.")] = None,
     max_pct_mt: Annotated[float | None, typer.Option(help="Largest mitochondrial share, percent.")] = None,
+    max_counts: Annotated[float | None, typer.Option(help="Most counts; no limit when not given.")] = None,
+    local_outlier_mads: Annotated[float | None, typer.Option(help="Unlike neighbours; 0: off.")] = None,
 ) -> None:
     """Drop spots that cannot be trusted, each with its reason, and normalise.
 
@@ -128,6 +130,7 @@ def filter_(
     from tissuemake.quality.filter import filter_spots
 
     given = {"min_counts": min_counts, "min_genes": min_genes, "max_pct_mt": max_pct_mt}
+    given |= {"max_counts": max_counts, "local_outlier_mads": local_outlier_mads}
     filter_spots(ingested, output, figure, overrides=given)
 
 
@@ -140,6 +143,8 @@ def reference(
     labels: Annotated[str, typer.Option(help="Table with the labels, for 10x h5/mtx.")] = "",
     donor_key: Annotated[str, typer.Option(help="Column of donors.")] = "",
     min_cells: Annotated[int, typer.Option(help="Types with fewer cells are left out.")] = 10,
+    target: Annotated[str, typer.Option(help="Organism of the samples, if another.")] = "",
+    orthologs: Annotated[Path | None, typer.Option(help="Then: table with columns human, mouse.")] = None,
 ) -> None:
     """Prepare a single-cell atlas: counts, signatures, markers.
 
@@ -154,6 +159,8 @@ def reference(
         output / "signatures.parquet",
         output / "markers.parquet",
         min_cells=min_cells,
+        organism=target or None,
+        orthologs=orthologs,
     )
 
 
