@@ -174,3 +174,16 @@ def test_real_section_beats_depth(data_dir):
     assert scores["held_out_r"].median() > 0.25
     assert scores["held_out_r"].median() > trivial
     assert scores["held_out_r_depth_adjusted"].median() > 0.07
+
+
+@pytest.mark.parametrize("method", ["reference", "neighbors"])
+def test_of_many_spots_fewer_genes_are_written_and_the_hidden_ones_stay(method, files, tmp_path, monkeypatch):
+    full, few = tmp_path / "full.h5ad", tmp_path / "few.h5ad"
+    impute(method, *files, full, seed=3, held_out_genes=20)
+    monkeypatch.setattr(held_out, "MOST_VALUES", 30 * 400)
+    impute(method, *files, few, seed=3, held_out_genes=20)
+    full, few = read_anndata(full, IMPUTED), read_anndata(few, IMPUTED)
+    assert few.n_vars < full.n_vars
+    # What is not written still helps to predict: the scores are the same.
+    hidden = full.var_names[full.var["held_out_r"].notna()]
+    assert few.var.loc[hidden, "held_out_r"].to_numpy() == pytest.approx(full.var.loc[hidden, "held_out_r"])

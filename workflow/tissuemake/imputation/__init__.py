@@ -40,7 +40,8 @@ def impute(
 
     ``reference`` mixes the signatures by the spot's composition, and so predicts genes that the tissue was
     not measured for; ``neighbors`` predicts measured genes from the spot's other genes and those around it.
-    At most 2,000 genes are written (the most variable, or the most type-specific), so that files stay small.
+    At most 2,000 genes are written (the most variable, or the most type-specific), fewer of more than 50,000
+    spots, so that files stay small; the hidden ones are always among them.
     The same hidden genes are drawn for every method, from `seed` and the sample alone.
 
     Raises

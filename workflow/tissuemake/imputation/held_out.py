@@ -8,6 +8,8 @@ import scipy.sparse as sp
 from tissuemake.evaluation.metrics import partial_pearson, pearson
 
 MOST_GENES = 2000
+# Predictions are dense: of 50,000 spots all 2,000 genes are written, of 500,000 bins 200 (0.4 GB either way).
+MOST_VALUES = 100_000_000
 # Benchmarks hide genes of the thousand most variable; beyond them noise is most of what there is to predict.
 HIDDEN_AMONG = 1000
 # A gene seen in fewer spots than this has no pattern to predict.
@@ -26,6 +28,11 @@ def variable_genes(spots: ad.AnnData, most: int = MOST_GENES) -> np.ndarray:
     mean = np.asarray(values.mean(axis=0)).ravel()
     variance = np.asarray(values.multiply(values).mean(axis=0)).ravel() - mean**2
     return np.sort(enough[np.argsort(-variance[enough], kind="stable")[:most]])
+
+
+def most_genes(n_spots: int) -> int:
+    """How many genes are predicted in so many spots."""
+    return int(np.clip(MOST_VALUES // max(n_spots, 1), 1, MOST_GENES))
 
 
 def choose(spots: ad.AnnData, n_genes: int, seed: int) -> np.ndarray:

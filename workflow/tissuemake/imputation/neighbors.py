@@ -6,7 +6,7 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.spatial import cKDTree
 
-from tissuemake.imputation.held_out import assemble, deal, score, variable_genes
+from tissuemake.imputation.held_out import assemble, deal, most_genes, score, variable_genes
 
 COMPONENTS = 50
 # Nearest spots of the first ring of a hexagonal lattice, and of the first two.
@@ -29,34 +29,45 @@ def predict(spots: ad.AnnData, hidden: np.ndarray, *, folds: int = 5, seed: int 
     hidden
         Positions of the genes that are scored.
     """
-    from sklearn.linear_model import RidgeCV
-
-    genes = np.union1d(variable_genes(spots), hidden)
-    measured = spots.X[:, genes]
-    measured = np.asarray(measured.toarray() if sp.issparse(measured) else measured, dtype=np.float32)
+    written = np.union1d(variable_genes(spots, most_genes(spots.n_obs)), hidden)
+    genes = np.union1d(variable_genes(spots), written)
+    expression = sp.csr_matrix(spots.X, dtype=np.float32)[:, genes]
+    is_written = np.isin(genes, written)
     rings = [ring_means(np.asarray(spots.obsm["spatial"], dtype=float), size) for size in RINGS]
     gene_fold = deal(len(genes), folds, seed)
     spot_fold = deal(spots.n_obs, folds, seed + 1)
-    values = np.tile(measured.mean(axis=0), (spots.n_obs, 1))
+    values = np.tile(np.asarray(expression[:, is_written].mean(axis=0), dtype=np.float32), (spots.n_obs, 1))
     for fold in np.unique(gene_fold):
-        target = gene_fold == fold
-        if target.all():  # a single gene: there are no others to predict it from
+        hides = gene_fold == fold
+        if hides.all():  # a single gene: there are no others to predict it from
             continue
-        features = _features(measured[:, ~target], rings, seed)
-        for part in np.unique(spot_fold):
-            test = spot_fold == part
-            if test.all():
-                continue
-            model = RidgeCV(alphas=ALPHAS, alpha_per_target=True)
-            model.fit(features[~test], measured[np.ix_(~test, target)])
-            values[np.ix_(test, target)] = model.predict(features[test]).reshape(test.sum(), target.sum())
+        target = hides & is_written
+        features = _features(expression[:, ~hides], rings, seed)
+        predicted = _predict_fold(features, expression[:, target].toarray(), spot_fold)
+        if predicted is not None:
+            values[:, target[is_written]] = predicted
     # Log expression is not negative; the unclipped value carries no more.
     values = np.maximum(values, 0)
-    scores = score(spots, hidden, values[:, np.searchsorted(genes, hidden)])
+    scores = score(spots, hidden, values[:, np.searchsorted(written, hidden)])
     var = pd.DataFrame(
-        {"gene_id": spots.var["gene_id"].to_numpy()[genes], "measured": True}, index=spots.var_names[genes]
+        {"gene_id": spots.var["gene_id"].to_numpy()[written], "measured": True},
+        index=spots.var_names[written],
     )
     return assemble(spots, values, var, scores)
+
+
+def _predict_fold(features: np.ndarray, measured: np.ndarray, spot_fold: np.ndarray) -> np.ndarray | None:
+    """Predict `measured` (spots, genes) from `features`, each fold of spots by the others; None for one fold."""
+    from sklearn.linear_model import RidgeCV
+
+    if not measured.shape[1] or len(np.unique(spot_fold)) < 2:
+        return None
+    predicted = np.empty_like(measured)
+    for part in np.unique(spot_fold):
+        test = spot_fold == part
+        model = RidgeCV(alphas=ALPHAS, alpha_per_target=True).fit(features[~test], measured[~test])
+        predicted[test] = model.predict(features[test]).reshape(test.sum(), -1)
+    return predicted
 
 
 def ring_means(positions: np.ndarray, size: int) -> sp.csr_matrix:
@@ -73,15 +84,16 @@ def ring_means(positions: np.ndarray, size: int) -> sp.csr_matrix:
     return sp.csr_matrix((share[rows], (rows, index[near])), shape=(n, n))
 
 
-def _features(others: np.ndarray, rings: list[sp.csr_matrix], seed: int) -> np.ndarray:
-    """Principal components of a spot's `others` genes and their ring means, each to unit variance."""
+def _features(others: sp.csr_matrix, rings: list[sp.csr_matrix], seed: int) -> np.ndarray:
+    """Principal components of a spot's `others` genes and their ring means, the widest to unit variance."""
     from sklearn.decomposition import PCA
 
     size = min(COMPONENTS, *(np.array(others.shape) - 1))
     if size < 1:
-        own = others - others.mean(axis=0)
+        own = others.toarray() - others.mean(axis=0)
     else:
-        own = PCA(size, svd_solver="randomized", random_state=seed).fit_transform(others)
+        # Arpack takes sparse expression and centres it on the way.
+        own = PCA(size, svd_solver="arpack", random_state=seed).fit_transform(others)
     # One scale for all: leading components carry more, and ridge should not level them.
     blocks = [own, *(ring @ own for ring in rings)]
     features = np.concatenate(blocks, axis=1).astype(np.float64)

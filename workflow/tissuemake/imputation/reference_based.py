@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from tissuemake.errors import InputError
 from tissuemake.genes import match_genes
-from tissuemake.imputation.held_out import MOST_GENES, assemble, deal, score
+from tissuemake.imputation.held_out import assemble, deal, most_genes, score
 from tissuemake.least_squares import solve_nnls
 
 FEWEST_GENES = 10
@@ -55,10 +55,11 @@ def predict(
 
     scored, scores = _score_hidden(spots, profile, match, hidden, folds, seed)
     there = dict(zip(match.left, match.right, strict=True))
-    chosen = _informative(profile, MOST_GENES, keep=np.array([there[gene] for gene in scored], dtype=int))
+    kept = np.array([there[gene] for gene in scored], dtype=int)
+    chosen = _informative(profile, most_genes(spots.n_obs), keep=kept)
     # Summed over spots first: the mixture of every shared gene in every spot would be (spots, 20,000).
     factor = _platform_scale(spots, shares.sum(axis=0) @ profile[match.right].T, match.left)
-    values = np.log1p(factor * (shares @ profile[chosen].T))
+    values = np.log1p(shares.astype(np.float32) @ (factor * profile[chosen].T).astype(np.float32))
     var = _gene_table(spots, reference, match, chosen)
     return assemble(spots, values, var, scores)
 
