@@ -13,6 +13,7 @@ import pytest
 
 from tissuemake import fetch, sources
 from tissuemake.files import read_json
+from tissuemake.unpack import unpack
 
 BODY = bytes(range(256)) * 4000
 
@@ -199,6 +200,11 @@ def test_archives_are_unpacked_beside_the_other_files(site, tmp_path, name, pack
     assert receipt["status"] == "ok"
     seen = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.name[0] != "."}
     assert seen == {"m.h5", "spatial", "spatial/a.csv"}
+
+
+def test_a_zip_may_name_its_own_folder(tmp_path):
+    (tmp_path / "s.zip").write_bytes(zipped({"./": b"", "a.csv": b"1"}))
+    assert unpack(tmp_path / "s.zip", tmp_path / "out") == [tmp_path / "out" / "a.csv"]
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,23 @@ def test_duplicate_genes_are_summed_and_namesakes_kept_apart():
     assert list(tidy.var["gene_id"]) == ["ENSG00000000001", "ENSG00000000002", ""]
 
 
+def test_a_gene_without_id_stays_apart_from_its_namesake_with_one():
+    var = pd.DataFrame({"gene_id": ["ENSG00000000001", ""]}, index=["A", "A"])
+    tidy = tidy_genes(ad.AnnData(sp.csr_matrix(np.ones((1, 2), np.float32)), var=var))
+    assert list(tidy.var_names) == ["A", "A (no id)"]
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.h5ad"])
+def test_a_file_that_is_cut_short_is_named(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=name):
+        if name.endswith("parquet"):
+            contracts.read_table(path, contracts.DOMAINS)
+        else:
+            contracts.read_anndata(path, contracts.FILTERED)
+
+
 def test_genes_match_by_id_before_symbol():
     left = pd.DataFrame({"gene_id": ["ENSG1", "", "ENSG3"]}, index=["OLD", "B", "C"])
     right = pd.DataFrame({"gene_id": ["", "ENSG1", ""]}, index=["OLD", "NEW", "B"])

@@ -105,6 +105,15 @@ def test_grey_transparent_and_planar_images_become_rgb(tmp_path, shape):
     assert (region == (255 if shape[-1] == 4 else 80)).all()
 
 
+@pytest.mark.parametrize("step", [1, 256])
+def test_eight_and_sixteen_bit_values_are_told_apart_band_by_band(tmp_path, picture, monkeypatch, step):
+    tifffile.imwrite(tmp_path / "deep.tif", picture.astype(np.uint16) * step, photometric="rgb")
+    monkeypatch.setattr("tissuemake.histology.readers.BAND_PIXELS", 600 * 50)
+    with TiffSlide(tmp_path / "deep.tif") as slide:
+        region = slide.read(0, 0, 600, 400)
+    np.testing.assert_array_equal(region, picture)
+
+
 def test_thumbnail_of_a_slide_without_pyramid_is_read_in_bands(tmp_path, picture, monkeypatch):
     Image.fromarray(picture).save(tmp_path / "slide.png")
     slide = open_slide(tmp_path / "slide.png")

@@ -111,7 +111,7 @@ def read_anndata(path: str | Path, contract: AnnDataContract) -> ad.AnnData:
     path = Path(path)
     try:
         adata = ad.read_h5ad(path)
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise InputError(
             "unreadable_h5ad",
             f"{path} is not a readable h5ad file ({error}).",
@@ -157,7 +157,7 @@ def read_table(path: str | Path, contract: TableContract) -> pd.DataFrame:
     path = Path(path)
     try:
         frame = pd.read_parquet(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # Arrow's own errors are ValueErrors
         raise InputError(
             "unreadable_table",
             f"{path} is not a readable parquet file ({error}).",

@@ -44,7 +44,7 @@ def tidy_genes(adata: ad.AnnData) -> ad.AnnData:
 
     ``var_names`` may be symbols or Ensembl ids; ``var["gene_id"]`` and ``var["symbol"]`` are used when there.
     Columns of one Ensembl id are summed. Different Ensembl ids under one symbol are different genes: the
-    later ones are called ``SYMBOL (ENSG…)``. Columns of one symbol without ids are summed.
+    later ones are called ``SYMBOL (ENSG…)``, or ``SYMBOL (no id)``. Columns of one symbol without ids are summed.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def _codes_in_order(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _unique_symbols(symbols: np.ndarray, ids: np.ndarray) -> pd.Index:
     repeated = pd.Series(symbols).duplicated().to_numpy()
     named = [
-        f"{symbol} ({gene})" if twice and gene else symbol
+        f"{symbol} ({gene or 'no id'})" if twice else symbol
         for symbol, gene, twice in zip(symbols, ids, repeated, strict=True)
     ]
     return pd.Index(named, dtype=str)

@@ -52,7 +52,7 @@ def _unpack_zip(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive) as handle:
         for name in handle.namelist():
             parts = PurePosixPath(name.replace("\\", "/"))
-            if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+            if parts.is_absolute() or ".." in parts.parts or ":" in "".join(parts.parts[:1]):
                 raise _unsafe(archive, f"member '{name}'")
         handle.extractall(folder)
 

@@ -7,7 +7,7 @@ import numpy as np
 import openslide
 import tifffile
 
-from tissuemake.histology.image import Slide, over_white
+from tissuemake.histology.image import BAND_PIXELS, Slide, over_white
 
 # A resolution tag of 72 or 300 dpi says how to print a picture, not how large a pixel of tissue is.
 PLAUSIBLE_MPP = (0.05, 20.0)
@@ -60,7 +60,19 @@ class TiffSlide(Slide):
         self.dimensions = sizes[0]
         self.downsamples = tuple((sizes[0][0] / w + sizes[0][1] / h) / 2 for w, h in sizes)
         self.mpp = _tiff_mpp(self._file)
-        self._shift = _surplus_bits(np.asarray(self._levels[-1]))
+        self._shift = self._surplus_bits()
+
+    def _surplus_bits(self) -> int:
+        """Of the smallest level, in bands: without a pyramid that is the whole slide."""
+        if self._levels[-1].dtype != np.uint16:
+            return 0
+        width, height = self._sizes[-1]
+        band = max(1, BAND_PIXELS // width)
+        bands = (
+            self._pixels(-1, {"X": slice(None), "Y": slice(row, row + band)})
+            for row in range(0, height, band)
+        )
+        return max(map(_surplus_bits, bands))
 
     def level_dimensions(self, level: int) -> tuple[int, int]:
         """Width and height of a level in its own pixels."""
@@ -68,13 +80,15 @@ class TiffSlide(Slide):
 
     def _decode(self, level: int, column: int, row: int, width: int, height: int) -> np.ndarray:
         window = {"Y": slice(row, row + height), "X": slice(column, column + width)}
+        return _as_rgb(self._pixels(level, window), self._shift)
+
+    def _pixels(self, level: int, window: dict[str, slice]) -> np.ndarray:
+        """A window of a level as it is stored, (h, w) or (h, w, colours)."""
         colour = next((axis for axis in "SC" if axis in self._axes), None)
-        if colour:
-            window[colour] = slice(None)
+        window = {**window, colour: slice(None)} if colour else window
         pixels = np.asarray(self._levels[level][tuple(window.get(axis, 0) for axis in self._axes)])
         kept = [axis for axis in self._axes if axis in window]
-        pixels = pixels.transpose([kept.index(axis) for axis in ("Y", "X", colour) if axis])
-        return _as_rgb(pixels, self._shift)
+        return pixels.transpose([kept.index(axis) for axis in ("Y", "X", colour) if axis])
 
     def close(self) -> None:
         """Release the file."""
