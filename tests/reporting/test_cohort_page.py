@@ -86,5 +86,8 @@ def _sorts(driver):
 
 def test_empty_cohort_is_a_page(tmp_path):
     output = tmp_path / "index.html"
-    report_cohort(checks={}, rejected={}, rows={}, evaluations=[], filtered={}, output=output)
+    nothing = {
+        name: {} for name in ("checks", "rejected", "rows", "filtered", "proportions", "imputed", "domains")
+    }
+    report_cohort(**nothing, evaluations=[], output=output)
     assert "has no samples" in output.read_text()

@@ -175,7 +175,6 @@ class Toy:
         """Keyword arguments of `report_sample`, without the output."""
         names = (
             "check",
-            "ingested",
             "filtered",
             "proportions",
             "imputed",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -112,13 +113,30 @@ def read_anndata(path: str | Path, contract: AnnDataContract) -> ad.AnnData:
     try:
         adata = ad.read_h5ad(path)
     except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            "unreadable_h5ad",
-            f"{path} is not a readable h5ad file ({error}).",
-            f"Delete it and run again; {contract.written_by} writes it.",
-        ) from error
+        raise _unreadable(path, contract, error) from error
     check_anndata(adata, contract, path)
     return adata
+
+
+def read_annotations(path: str | Path, contract: AnnDataContract) -> ad.AnnData:
+    """Read ``obs``, ``obsm["spatial"]`` and ``uns`` of an ``.h5ad``: counts may be the largest part by far."""
+    try:
+        with h5py.File(path) as file:
+            return ad.AnnData(
+                obs=ad.io.read_elem(file["obs"]),
+                obsm={"spatial": ad.io.read_elem(file["obsm/spatial"])},
+                uns=ad.io.read_elem(file["uns"]),
+            )
+    except (OSError, KeyError, ValueError) as error:
+        raise _unreadable(Path(path), contract, error) from error
+
+
+def _unreadable(path: Path, contract: AnnDataContract, error: Exception) -> InputError:
+    return InputError(
+        "unreadable_h5ad",
+        f"{path} is not a readable h5ad file ({error}).",
+        f"Delete it and run again; {contract.written_by} writes it.",
+    )
 
 
 def write_anndata(adata: ad.AnnData, path: str | Path, contract: AnnDataContract) -> None:

@@ -8,15 +8,13 @@ from math import ceil
 from pathlib import Path
 
 import anndata as ad
-import h5py
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from tissuemake.contracts import TILES, check_table
-from tissuemake.errors import InputError
+from tissuemake.contracts import INGESTED, TILES, check_table, read_annotations
 from tissuemake.files import atomic
 from tissuemake.histology.image import Slide
 from tissuemake.histology.readers import ArraySlide
@@ -96,7 +94,7 @@ def tile_slide(
     """
     with atomic(output) as partial, pq.ParquetWriter(partial, SCHEMA, store_schema=False) as writer:
         with measured("tile_slide", tile_um=tile_um, tile_px=tile_px) as provenance:
-            sample = _read_sample(ingested)
+            sample = read_annotations(ingested, INGESTED)
             tissue_image = find_image(sample, image)
             plan = plan_tiles(sample, tissue_image, tile_um, grid) if tissue_image else _empty_plan()
             for batch in _cut(tissue_image, plan, tile_um, tile_px):
@@ -212,20 +210,3 @@ def _record(writer: pq.ParquetWriter, provenance: dict) -> None:
     """Store provenance where pandas looks for ``DataFrame.attrs``: known at the end, so not in the schema."""
     attributes = {"index_columns": [], "columns": [], "attributes": {"tissuemake": provenance}}
     writer.add_key_value_metadata({"pandas": json.dumps(attributes)})
-
-
-def _read_sample(path: Path) -> ad.AnnData:
-    """Read all but the counts, which may be the largest part by far."""
-    try:
-        with h5py.File(path) as file:
-            return ad.AnnData(
-                obs=ad.io.read_elem(file["obs"]),
-                obsm={"spatial": ad.io.read_elem(file["obsm/spatial"])},
-                uns=ad.io.read_elem(file["uns"]),
-            )
-    except (OSError, KeyError) as error:
-        raise InputError(
-            "unreadable_h5ad",
-            f"{path} is not a readable h5ad file ({error}).",
-            "Delete it and run again; ingest_sample writes it.",
-        ) from error

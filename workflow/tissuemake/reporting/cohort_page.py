@@ -49,10 +49,10 @@ def report_cohort(
     rows: dict[str, dict],
     evaluations: list[Path],
     filtered: dict[str, Path],
+    proportions: dict[str, dict[str, Path]],
+    imputed: dict[str, dict[str, Path]],
+    domains: dict[str, Path],
     output: Path,
-    proportions: dict[str, dict[str, Path]] | None = None,
-    imputed: dict[str, dict[str, Path]] | None = None,
-    domains: dict[str, Path] | None = None,
     title: str = "Cohort",
 ) -> None:
     """Write the cohort's page.
@@ -72,15 +72,8 @@ def report_cohort(
     output
         The page. Sample pages are linked at ``../samples/SAMPLE/report.html`` beside its folder.
     proportions, imputed, domains
-        Sample → (method →) file, for dominant types, time and memory. None: those beside ``filtered.h5ad``.
+        Sample → (method →) file, for dominant types, time and memory.
     """
-    if proportions is None:
-        proportions = {sample: _beside(path, "proportions/*.parquet") for sample, path in filtered.items()}
-    if imputed is None:
-        imputed = {sample: _beside(path, "imputed/*.h5ad") for sample, path in filtered.items()}
-    if domains is None:
-        beside = {sample: path.parent / "domains.parquet" for sample, path in filtered.items()}
-        domains = {sample: path for sample, path in beside.items() if path.is_file()}
     evaluation = read_evaluations(evaluations)
     entries = [_rejected(name, finding) for name, finding in rejected.items()]
     for sample, path in checks.items():
@@ -119,10 +112,6 @@ def read_evaluations(paths: list[Path]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True).drop_duplicates(["sample", "task", "method", "metric"])
 
 
-def _beside(filtered: Path, pattern: str) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(filtered.parent.glob(pattern))}
-
-
 def _rejected(name: str, finding: dict) -> Entry:
     return Entry(str(finding.get("sample") or name), "fail", {}, [finding])
 
@@ -141,25 +130,22 @@ def _entry(
     status = str(check.get("status", "pass"))
     if filtered is None or status == "fail":
         return Entry(sample, "fail", row, findings or [UNFINISHED])
-    adata = ad.read_h5ad(filtered, backed="r")
-    try:
-        types = _types(proportions)
-        domain = contracts.read_table(domains, contracts.DOMAINS) if domains else None
-        dominant, colours_by = _dominant(types)
-        records = _records(proportions, imputed, domain)
-        return Entry(
-            sample,
-            status,
-            row,
-            findings,
-            link=f"../samples/{quote(sample)}/report.html",
-            thumbnail=draw_thumbnail(adata, sample, colours_by, domain),
-            numbers={**_numbers(adata, domain), **_cost(records)},
-            dominant=dominant,
-            best=scores.best_method(evaluation, "deconvolution") if len(evaluation) else None,
-        )
-    finally:
-        adata.file.close()
+    adata = contracts.read_annotations(filtered, contracts.FILTERED)
+    types = _types(proportions)
+    domain = contracts.read_table(domains, contracts.DOMAINS) if domains else None
+    dominant, colours_by = _dominant(types)
+    records = _records(proportions, imputed, domain)
+    return Entry(
+        sample,
+        status,
+        row,
+        findings,
+        link=f"../samples/{quote(sample)}/report.html",
+        thumbnail=draw_thumbnail(adata, sample, colours_by, domain),
+        numbers={**_numbers(adata, domain), **_cost(records)},
+        dominant=dominant,
+        best=scores.best_method(evaluation, "deconvolution") if len(evaluation) else None,
+    )
 
 
 def _types(proportions: dict[str, Path]) -> pd.DataFrame | None:

@@ -46,7 +46,6 @@ def report_sample(
     evaluation: Path,
     row: dict,
     output: Path,
-    ingested: Path | None = None,
     qc_figure: Path | None = None,
 ) -> None:
     """Write the self-contained HTML page of one sample.
@@ -65,8 +64,6 @@ def report_sample(
         The sample's row of the sheet.
     output
         The page.
-    ingested
-        Not read today; kept so that the page may show what the filter never saw.
     qc_figure
         PNG of quality over the tissue, shown as it is.
 

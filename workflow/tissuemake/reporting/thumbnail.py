@@ -25,7 +25,7 @@ def draw_thumbnail(
     Parameters
     ----------
     adata
-        Filtered spots; may be backed.
+        Filtered spots, their counts or not.
     classes
         Dominant type per barcode, categories in the order of their colours; None without a reference.
     domains
