@@ -3,11 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 from sklearn.metrics import adjusted_rand_score
 
 from tissuemake.contracts import DOMAINS, read_table
-from tissuemake.domains.cluster import by_size, cluster_domains, most_variable
+from tissuemake.domains.cluster import by_size, cluster_domains
 
 
 def domains_of(adata, written, tmp_path, **options):
@@ -59,12 +58,6 @@ def test_identical_spots_are_one_domain(wrap, written, tmp_path):
     positions = np.column_stack([np.arange(30) % 6, np.arange(30) // 6]) * 200.0
     adata = wrap(np.ones((30, 9)), positions, [f"G{i}" for i in range(9)], np.zeros(30), "square")
     assert set(domains_of(adata, written, tmp_path).to_numpy().ravel()) == {"1"}
-
-
-def test_most_variable_drops_constant_genes_and_keeps_their_order():
-    values = sp.csr_matrix(np.array([[0, 5.0, 1, 0], [0, 0, 1, 2.0]]))
-    assert most_variable(values, 3).tolist() == [1, 3]
-    assert most_variable(values, 1).tolist() == [1]
 
 
 def test_labels_are_ordered_by_size():

@@ -36,7 +36,7 @@ def test_few_observations_and_those_on_a_line_have_a_graph(n):
 
 
 def test_neighborhood_mean_is_over_the_others_within_the_radius(monkeypatch):
-    monkeypatch.setattr("tissuemake.domains.neighbors.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("tissuemake.domains.neighbors.PAIRS_AT_ONCE", 30)
     rng = np.random.default_rng(0)
     positions, values = rng.uniform(0, 100, (40, 2)), rng.normal(size=(40, 3))
     positions[0] = 1000

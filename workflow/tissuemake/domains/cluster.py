@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from tissuemake.contracts import DOMAINS, FILTERED, read_anndata, write_table
 from tissuemake.domains.neighbors import microns, neighborhood_mean, neighborhood_radius
+from tissuemake.expression import most_variable
 from tissuemake.provenance import measured
 
 # This and the rest were chosen on seven labelled sections: two of DLPFC, olfactory bulb, three of her2st and a
@@ -63,15 +64,6 @@ def expression_embedding(log_counts: sp.csr_matrix, seed: int = 0) -> np.ndarray
     return np.asarray(sc.pp.pca(log_counts[:, genes], n_comps=n_components, random_state=seed), dtype=float)
 
 
-def most_variable(values: sp.csr_matrix, n: int) -> np.ndarray:
-    """Positions of the `n` columns with the largest variance, in their order; constant ones never."""
-    from sklearn.utils.sparsefuncs import mean_variance_axis
-
-    _, variance = mean_variance_axis(values, axis=0)
-    ranked = np.argsort(-variance, kind="stable")[:n]
-    return np.sort(ranked[variance[ranked] > 1e-9])
-
-
 def spatial_embedding(
     expression: np.ndarray, positions: np.ndarray, radius_um: float, weight: float = 0.5
 ) -> np.ndarray:
@@ -96,7 +88,8 @@ def leiden_labels(embedding: np.ndarray, resolution: float, seed: int = 0) -> np
     n = len(embedding)
     if n < 4 or np.ptp(embedding) == 0:
         return np.full(n, "1", dtype=object)
-    # scanpy.pp.neighbors would compile for seven seconds in every job.
+    # scanpy.pp.neighbors would compile for seven seconds in every job. This takes as long for 40,000
+    # observations, is exact, and grows with their square.
     near = kneighbors_graph(embedding, min(NEIGHBORS, n - 1), mode="connectivity")
     bare = ad.AnnData(np.zeros((n, 1), np.float32))
     sc.tl.leiden(

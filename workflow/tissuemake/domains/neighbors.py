@@ -8,7 +8,8 @@ from scipy.spatial import QhullError, cKDTree
 # Delaunay edges across holes and around the rim of a tissue are no contacts.
 LONGEST_EDGE = 3.0
 LATTICE_NEIGHBORS = {"hexagonal": 6, "square": 4}
-ROWS_AT_ONCE = 20_000
+# Pairs of neighbours held at once: 2 µm bins have thousands each within 60 µm.
+PAIRS_AT_ONCE = 3_000_000
 
 
 def microns(adata: ad.AnnData) -> np.ndarray:
@@ -57,8 +58,11 @@ def neighborhood_mean(values: np.ndarray, positions: np.ndarray, radius_um: floa
     """Return the mean of `values` (n, k) over the others within `radius_um`; one's own where nobody is."""
     tree = cKDTree(positions)
     means = np.array(values, dtype=float)
-    for start in range(0, len(values), ROWS_AT_ONCE):
-        block = slice(start, start + ROWS_AT_ONCE)
+    some = positions[:: max(1, len(positions) // 1000)]
+    usual = tree.query_ball_point(some, radius_um, return_length=True).mean() if len(some) else 1
+    rows = max(1, int(PAIRS_AT_ONCE / usual))
+    for start in range(0, len(values), rows):
+        block = slice(start, start + rows)
         near = cKDTree(positions[block]).query_ball_tree(tree, radius_um)
         counts = np.array([len(found) for found in near])
         columns = np.concatenate([np.asarray(found, dtype=np.int64) for found in near])

@@ -17,10 +17,10 @@ from tissuemake.contracts import (
     read_table,
     write_table,
 )
-from tissuemake.domains.cluster import most_variable
 from tissuemake.domains.ligand_receptor import ligand_receptor_scores
 from tissuemake.domains.neighbors import contact_graph, microns
 from tissuemake.errors import InputError
+from tissuemake.expression import most_variable
 from tissuemake.provenance import measured
 
 PERMUTATIONS = 200

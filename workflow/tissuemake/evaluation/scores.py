@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from tissuemake.evaluation import metrics
 from tissuemake.evaluation.tables import as_array, match_types
+from tissuemake.expression import most_variable
 
 PERMUTATIONS = 20
 BASELINE_COMPONENTS = 20
@@ -167,11 +168,11 @@ def _kmeans(filtered: ad.AnnData, n_clusters: int, seed: int) -> np.ndarray:
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
 
-    values = sp.csc_matrix(filtered.X)
-    variance = np.asarray(values.multiply(values).mean(axis=0) - np.square(values.mean(axis=0))).ravel()
-    expression = values[:, np.argsort(-variance)[:BASELINE_GENES]].toarray()
-    size = max(min(BASELINE_COMPONENTS, *(np.array(expression.shape) - 1)), 1)
-    components = PCA(size, svd_solver="randomized", random_state=seed).fit_transform(expression)
+    expression = sp.csr_matrix(filtered.X)[:, most_variable(filtered.X, BASELINE_GENES)]
+    size = min(BASELINE_COMPONENTS, *(np.array(expression.shape) - 1))
+    if size < 1:
+        return np.zeros(filtered.n_obs).astype(str)
+    components = PCA(size, svd_solver="arpack", random_state=seed).fit_transform(expression)
     return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(components).astype(str)
 
 

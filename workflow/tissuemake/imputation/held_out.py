@@ -6,6 +6,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from tissuemake.evaluation.metrics import partial_pearson, pearson
+from tissuemake.expression import column_variance
 
 MOST_GENES = 2000
 # Predictions are dense: of 50,000 spots all 2,000 genes are written, of 500,000 bins 200 (0.4 GB either way).
@@ -22,11 +23,9 @@ def variable_genes(spots: ad.AnnData, most: int = MOST_GENES) -> np.ndarray:
 
     Genes seen in fewer than 2% of the spots, or in fewer than ten, are left out.
     """
-    values = sp.csc_matrix(spots.X, dtype=np.float64)
-    seen = np.diff(values.indptr)
+    seen = np.asarray((sp.csr_matrix(spots.X) > 0).sum(axis=0)).ravel()
     enough = np.flatnonzero(seen >= max(FEWEST_SPOTS, FEWEST_FRACTION * spots.n_obs))
-    mean = np.asarray(values.mean(axis=0)).ravel()
-    variance = np.asarray(values.multiply(values).mean(axis=0)).ravel() - mean**2
+    variance = column_variance(spots.X)
     return np.sort(enough[np.argsort(-variance[enough], kind="stable")[:most]])
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from tissuemake.contracts import type_columns
+from tissuemake.expression import column_variance
 from tissuemake.reporting.palette import categorical
 
 MEASURED_GENES = 40
@@ -163,11 +164,3 @@ def column(adata: ad.AnnData, gene: str) -> np.ndarray:
     """One gene's values as a dense vector."""
     values = adata[:, gene].X
     return np.asarray(values.todense() if sp.issparse(values) else values, dtype=float).ravel()
-
-
-def column_variance(matrix: np.ndarray | sp.spmatrix) -> np.ndarray:
-    """Variance of each column, without making a sparse matrix dense."""
-    if not sp.issparse(matrix):
-        return np.asarray(matrix, dtype=float).var(axis=0)
-    mean = np.asarray(matrix.mean(axis=0)).ravel()
-    return np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel() - mean**2
