@@ -18,6 +18,14 @@ def test_separator_is_that_of_the_header(mark, gzipped, tmp_path):
     assert table["label"].to_dict() == {"s1": "T cell, CD4+; naive", "s2": "a b c"}
 
 
+def test_a_damaged_gzip_is_an_error_of_the_file(tmp_path):
+    body = bytearray(gzip.compress(b"barcode\tlabel\n" + bytes(range(97, 123)) * 50))
+    body[10] = 0xFF  # no such kind of block: zlib.error
+    (tmp_path / "t.tsv.gz").write_bytes(body)
+    with pytest.raises(OSError):
+        read_delimited(tmp_path / "t.tsv.gz")
+
+
 def test_commas_in_unquoted_names_of_a_tsv(tmp_path):
     (tmp_path / "t.tsv").write_text("barcode\tlabel\ns1\tCD4+, naive\n")
     assert read_delimited(tmp_path / "t.tsv")["label"].tolist() == ["CD4+, naive"]

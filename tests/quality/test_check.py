@@ -2,6 +2,7 @@
 
 import json
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,6 +77,24 @@ def test_a_broken_reference_fails_on_its_own(tmp_path):
         )
         assert [finding["code"] for finding in found["findings"]] == [wanted]
     assert "Did you mean 'cell_type'?" in found["findings"][0]["remedy"]
+
+
+@pytest.mark.parametrize(("min_cells", "code"), [(20, None), (21, "one_cell_type")])
+def test_a_reference_of_which_too_few_types_would_stay_fails(tmp_path, min_cells, code):
+    check_reference(Reference(**atlas(tmp_path)), tmp_path / "check.json", min_cells=min_cells)
+    findings = json.loads((tmp_path / "check.json").read_text())["findings"]
+    assert [finding["code"] for finding in findings] == ([code] if code else [])
+    assert all("type0 (20)" in finding["message"] for finding in findings)
+
+
+def test_a_label_that_names_nothing_is_no_type(tmp_path):
+    row = atlas(tmp_path)
+    adata = ad.read_h5ad(row["path"])
+    adata.obs["cell_type"] = ["Doublet", "T cell"] * 20
+    adata.write_h5ad(row["path"])
+    check_reference(Reference(**row), tmp_path / "check.json")
+    found = json.loads((tmp_path / "check.json").read_text())
+    assert [finding["code"] for finding in found["findings"]] == ["one_cell_type"]
 
 
 def test_exchanged_pixel_columns_are_seen_where_nothing_else_tells(tmp_path):

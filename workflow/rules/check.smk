@@ -15,6 +15,7 @@ rule check_reference:
         runtime=15,
     params:
         row=reference_row,
+        min_cells=config["reference"]["min_cells"],
     script:
         "../scripts/check_reference.py"
 

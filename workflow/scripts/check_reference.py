@@ -13,4 +13,5 @@ with logged(snakemake.log[0]):
         Reference(**snakemake.params.row),
         Path(snakemake.output.check),
         receipts=[path for path in sources if path.suffix == ".json"],
+        min_cells=snakemake.params.min_cells,
     )

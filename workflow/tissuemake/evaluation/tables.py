@@ -10,10 +10,10 @@ import pandas as pd
 
 from tissuemake.delimited import read_delimited
 from tissuemake.errors import InputError
+from tissuemake.labels import is_named, label_text
 
 log = logging.getLogger(__name__)
 
-NO_LABEL = frozenset({"", "nan", "none", "na", "unlabelled", "unlabeled", "undetermined", "unknown"})
 OBS = "obs:"
 
 
@@ -64,9 +64,8 @@ def read_labels(cell: str, filtered: ad.AnnData, source_path: str = "") -> pd.Se
                 "Name the column of labels 'label'.",
             )
         labels = table["label"] if "label" in table else table.iloc[:, 0]
-    labels = _joined(labels.astype(object), filtered.obs_names, cell, "labels")
-    text = labels.where(labels.notna(), "").astype(str).str.strip()
-    return text[~text.str.lower().isin(NO_LABEL)]
+    labels = _joined(labels, filtered.obs_names, cell, "labels")
+    return label_text(labels)[is_named(labels)]
 
 
 def _obs_column(column: str, filtered: ad.AnnData, source_path: str) -> pd.Series:

@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import pandas as pd
 
+from tissuemake.delimited import read_delimited
 from tissuemake.errors import InputError
 from tissuemake.ingest.base import Reader
 from tissuemake.quality.verdict import Verdict
@@ -90,13 +91,12 @@ def _read_table(row: Sample, column: str, path: Path) -> pd.DataFrame:
             "run folder.",
         )
     try:
-        separator = "\t" if ".tsv" in path.name else "," if ".csv" in path.name else None
-        table = pd.read_csv(path, sep=separator, engine=None if separator else "python", dtype=str)
+        table = read_delimited(path, dtype=str)
     except (OSError, EOFError, ValueError, pd.errors.ParserError) as error:
         raise InputError(
             f"bad_{column}",
             f"Sample '{row.sample}': {column} {path} cannot be read ({error}).",
-            "Give a table separated by tabs (.tsv) or commas (.csv) whose first column is the barcode.",
+            "Give a table separated by tabs, semicolons or commas whose first column is the barcode.",
         ) from error
     others = list(table.columns[1:])
     if not others or (column == "labels" and "label" not in others and len(others) > 1):

@@ -6,6 +6,7 @@ import pandas as pd
 
 from tissuemake.errors import InputError
 from tissuemake.genes import guess_organism
+from tissuemake.labels import is_named, label_text
 from tissuemake.quality.fingerprint import fingerprint
 from tissuemake.quality.gene_checks import tidy_names
 from tissuemake.quality.receipts import check_receipts
@@ -13,11 +14,8 @@ from tissuemake.quality.reference_peek import Peek, peek, read_labels
 from tissuemake.quality.verdict import Verdict
 from tissuemake.sheets import Reference, nearest
 
-FEW_CELLS = 10
-NO_LABEL = ("", "nan", "none", "unknown", "unassigned")
 
-
-def check_reference(row: Reference, output: Path, receipts: list[Path] = ()) -> None:
+def check_reference(row: Reference, output: Path, receipts: list[Path] = (), *, min_cells: int = 10) -> None:
     """Write the ``check.json`` of a reference.
 
     Parameters
@@ -28,17 +26,19 @@ def check_reference(row: Reference, output: Path, receipts: list[Path] = ()) -> 
         Where the verdict goes.
     receipts
         Of the row's fetched files.
+    min_cells
+        Types with fewer cells will be left out.
     """
     verdict = Verdict("reference", row.reference)
     with verdict.guard("receipts"):
         check_receipts(verdict, receipts)
     if not verdict.failed:
         with verdict.guard(row.path):
-            _inspect(verdict, row)
+            _inspect(verdict, row, min_cells)
     verdict.write(Path(output))
 
 
-def _inspect(verdict: Verdict, row: Reference) -> None:
+def _inspect(verdict: Verdict, row: Reference, min_cells: int) -> None:
     seen = peek(row)
     verdict.facts |= {
         "n_observations": len(seen.obs),
@@ -56,7 +56,7 @@ def _inspect(verdict: Verdict, row: Reference) -> None:
     with verdict.guard(row.path):
         _check_organism(verdict, row, seen)
     with verdict.guard(row.labels or row.path):
-        _check_labels(verdict, row, _labelled(row, seen))
+        _check_labels(verdict, row, _labelled(row, seen), min_cells)
 
 
 def _check_organism(verdict: Verdict, row: Reference, seen: Peek) -> None:
@@ -94,7 +94,7 @@ def _labelled(row: Reference, seen: Peek) -> pd.DataFrame:
     return seen.obs.drop(columns=joined.columns, errors="ignore").join(joined)
 
 
-def _check_labels(verdict: Verdict, row: Reference, obs: pd.DataFrame) -> None:
+def _check_labels(verdict: Verdict, row: Reference, obs: pd.DataFrame, min_cells: int) -> None:
     levels = [level.strip() for level in row.label_key.split(">") if level.strip()]
     for column, name in [*(("label_key", level) for level in levels), ("donor_key", row.donor_key)]:
         if name and name not in obs:
@@ -105,8 +105,8 @@ def _check_labels(verdict: Verdict, row: Reference, obs: pd.DataFrame) -> None:
                 f"Reference '{row.reference}': {row.labels or row.path} has no column '{name}' ({column}).",
                 f"{near}Known: {', '.join(known[:20]) or 'none'}.",
             )
-    labels = obs[levels[-1]].astype(str).str.strip()
-    cells = labels[~labels.str.lower().isin(NO_LABEL)].value_counts()
+    labels = obs[levels[-1]]
+    cells = label_text(labels)[is_named(labels)].value_counts()
     verdict.facts["cells_per_type"] = {str(name): int(number) for name, number in cells.items()}
     verdict.facts["n_types"] = len(cells)
     if len(cells) < 2:
@@ -116,11 +116,21 @@ def _check_labels(verdict: Verdict, row: Reference, obs: pd.DataFrame) -> None:
             f"{len(cells)} label{'' if len(cells) == 1 else 's'} ({', '.join(cells.index) or 'none'}).",
             "Choose a label_key with at least two cell types.",
         )
-    rare = cells[cells < FEW_CELLS]
+    rare = cells[cells < min_cells]
+    few = (
+        f"Reference '{row.reference}': {len(rare)} of {len(cells)} types in {row.labels or row.path} have fewer "
+        f"than {min_cells} cells: {', '.join(f'{name} ({number})' for name, number in rare.items())}"
+    )
+    if len(cells) - len(rare) < 2:
+        raise InputError(
+            "one_cell_type",
+            f"{few}; the {len(cells) - len(rare)} that stay make no composition.",
+            "Use a coarser label_key or a larger atlas, or lower the key reference.min_cells of the config.",
+        )
     if len(rare):
         verdict.warn(
             "rare_types",
-            f"Reference '{row.reference}': {len(rare)} of {len(cells)} types have fewer than {FEW_CELLS} "
-            f"cells: {', '.join(f'{name} ({number})' for name, number in rare.items())}.",
-            "They may be left out; merge them with a relative, or use a coarser label_key.",
+            f"{few}.",
+            "They are left out; merge them with a relative, use a coarser label_key, or lower the key "
+            "reference.min_cells of the config.",
         )

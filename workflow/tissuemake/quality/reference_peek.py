@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.contracts import is_integer_counts
+from tissuemake.delimited import read_delimited
 from tissuemake.errors import InputError
 from tissuemake.ingest import ten_x
 from tissuemake.sheets import Reference
@@ -122,7 +123,7 @@ def read_labels(row: Reference) -> pd.DataFrame:
             f"{unset_variables(row.labels)}Correct the column labels of the references sheet.",
         )
     try:
-        table = pd.read_csv(row.labels, sep=None, engine="python", dtype=str, encoding="utf-8-sig")
+        table = read_delimited(row.labels, dtype=str)
     except (OSError, EOFError, ValueError, pd.errors.ParserError) as error:
         raise InputError(
             "unreadable_labels",

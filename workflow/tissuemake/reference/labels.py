@@ -10,16 +10,10 @@ import pandas as pd
 
 from tissuemake.delimited import read_delimited
 from tissuemake.errors import InputError
+from tissuemake.labels import is_named, label_text
 
 log = logging.getLogger(__name__)
 
-# Labels that annotators use for cells they could not name: no profile should be learned from them.
-NOT_A_TYPE = frozenset(
-    {
-        *("unknown", "unassigned", "unlabelled", "unlabeled", "unsure", "undetermined", "unclassified"),
-        *("ambiguous", "doublet", "doublets", "multiplet", "nan", "none", "na", "n/a"),
-    }
-)
 DONOR_COLUMNS = ("donor_id", "donor", "patient", "individual", "subject", "orig.ident", "sample", "batch")
 
 
@@ -85,12 +79,11 @@ def typed_cells(atlas: ad.AnnData, levels: list[str], where: str) -> ad.AnnData:
                 f"({', '.join(map(str, atlas.obs.columns[:20])) or 'it has none'}).",
                 f"Correct label_key in references.tsv{f': did you mean {near[0]!r}?' if near else ''}",
             )
-    finest = atlas.obs[levels[-1]].astype(object)
-    text = finest.where(finest.notna(), "").astype(str).str.strip()
-    keep = ~text.str.lower().isin(NOT_A_TYPE | {""})
-    kept = atlas[keep.to_numpy()].copy()
+    finest = atlas.obs[levels[-1]]
+    keep = is_named(finest)
+    kept = atlas[keep].copy()
     kept.uns["cells_without_type"] = int((~keep).sum())
-    kept.obs["_finest"] = text[keep]
+    kept.obs["_finest"] = label_text(finest)[keep]
     return kept
 
 
@@ -102,9 +95,8 @@ def nest(fine: pd.Series, coarse: pd.Series, level: str) -> pd.Series:
     Series
         Parent by fine type. A fine type that stands under several parents is logged.
     """
-    text = coarse.astype(object).where(coarse.notna(), "").astype(str).str.strip()
-    named = ~text.str.lower().isin(NOT_A_TYPE | {""})
-    table = pd.crosstab(fine[named], text[named])
+    named = is_named(coarse)
+    table = pd.crosstab(fine[named], label_text(coarse)[named])
     parents = table.idxmax(axis=1) if len(table) else pd.Series(dtype=object)
     astray = (table.sum(axis=1) - table.max(axis=1)) if len(table) else pd.Series(dtype=float)
     for name, cells in astray[astray > 0].items():
