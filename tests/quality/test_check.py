@@ -121,6 +121,15 @@ def test_spots_on_bare_glass_are_suspicious(tmp_path):
     assert found["status"] == "warn"
 
 
+def test_a_sample_of_which_the_filter_would_keep_nothing_fails(tmp_path):
+    row = visium(tmp_path / "s")
+    deepest = int(counts().sum(axis=1).max())
+    assert run(tmp_path, row, min_counts=deepest)["status"] == "warn"
+    found = run(tmp_path, row, min_counts=deepest + 1)["findings"][0]
+    assert found["code"] == "no_spot_left"
+    assert f"has {deepest} counts, below the {deepest + 1}" in found["message"]
+
+
 def test_a_huge_matrix_is_judged_by_blocks_of_barcodes(tmp_path, monkeypatch):
     monkeypatch.setattr(matrix_checks, "MANY_VALUES", 100)
     monkeypatch.setattr(matrix_checks, "BLOCK_BARCODES", 2)

@@ -49,6 +49,7 @@ rule check_sample:
             else ""
         ),
         orthologs=lambda wildcards: sources.local_path(sample_orthologs(wildcards)),
+        min_counts=config["filter"]["min_counts"],
     script:
         "../scripts/check_sample.py"
 

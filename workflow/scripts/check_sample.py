@@ -18,4 +18,5 @@ with logged(snakemake.log[0]):
         receipts=[path for path in sources if path.suffix == ".json"],
         organism=snakemake.params.organism,
         orthologs=Path(orthologs) if orthologs else None,
+        min_counts=snakemake.params.min_counts,
     )

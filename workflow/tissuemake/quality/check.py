@@ -36,6 +36,7 @@ def check_sample(
     receipts: Sequence[Path] = (),
     organism: str = "",
     orthologs: Path | None = None,
+    min_counts: float | None = None,
 ) -> None:
     """Write the ``check.json`` of a sample: status, findings with remedies, facts.
 
@@ -55,6 +56,8 @@ def check_sample(
         Whose gene names the prepared reference carries; empty: its own.
     orthologs
         The table by which references are carried to another organism; None: they are not.
+    min_counts
+        Fewest counts that the config's filter asks for; None: decided from the data.
     """
     started = time.perf_counter()
     verdict = Verdict("sample", row.sample)
@@ -63,7 +66,7 @@ def check_sample(
     if not verdict.failed:
         with verdict.guard(row.path):
             reader = open_reader(row)
-            _inspect(verdict, reader, reference, reference_check, Carrying(organism, orthologs))
+            _inspect(verdict, reader, reference, reference_check, Carrying(organism, orthologs), min_counts)
             for note in reader.notes:
                 verdict.add(note)
             verdict.facts["fingerprint"] = fingerprint(_inputs(reader))
@@ -83,6 +86,7 @@ def _inspect(
     reference: Reference | None,
     reference_check: Path | None,
     carrying: Carrying,
+    min_counts: float | None,
 ) -> None:
     verdict.facts |= {key: getattr(reader, key) for key in ("software", "chemistry", "layout", "observation")}
     row = reader.row
@@ -90,7 +94,7 @@ def _inspect(
         with verdict.guard(row.image):
             check_slide(row.sample, Path(row.image))
     counts = _check_counts(verdict, reader)
-    positions = _check_positions(verdict, reader, counts)
+    positions = _check_positions(verdict, reader, counts, min_counts)
     if positions is not None:
         _check_geometry(verdict, reader, positions)
     check_tables(verdict, row, None if counts is None else counts.obs_names)
@@ -107,15 +111,17 @@ def _check_counts(verdict: Verdict, reader: Reader) -> ad.AnnData | None:
     return counts
 
 
-def _check_positions(verdict: Verdict, reader: Reader, counts: ad.AnnData | None) -> pd.DataFrame | None:
+def _check_positions(
+    verdict: Verdict, reader: Reader, counts: ad.AnnData | None, min_counts: float | None
+) -> pd.DataFrame | None:
     positions = None
     with verdict.guard(reader.row.spots or reader.row.path):
         positions = reader.positions()
         if counts is not None:
             check_barcodes(verdict, reader, counts.obs_names, positions)
-            check_depth(verdict, reader, counts, positions)
             # Spots without counts (a positions file lists all 4,992) say nothing about this section.
             positions = positions[positions.index.isin(counts.obs_names)]
+            check_depth(verdict, reader, counts, positions, min_counts)
     return positions
 
 

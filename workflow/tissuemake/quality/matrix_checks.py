@@ -87,15 +87,33 @@ def check_matrix(verdict: Verdict, reader: Reader, counts: ad.AnnData, stored: i
     _check_memory(verdict, memory, stored)
 
 
-def check_depth(verdict: Verdict, reader: Reader, counts: ad.AnnData, positions: pd.DataFrame) -> None:
-    """Spots in tissue have enough counts for the filter to keep most of them."""
+def check_depth(
+    verdict: Verdict, reader: Reader, counts: ad.AnnData, positions: pd.DataFrame, min_counts: float | None
+) -> None:
+    """Spots in tissue have enough counts for the filter to keep most of them, or any at all.
+
+    Parameters
+    ----------
+    min_counts
+        The config's word; None: the floor of the assay.
+    """
     genes = np.flatnonzero(counts.var["feature_type"] == GENE_EXPRESSION)
     inside = counts.obs_names.isin(positions.index[positions["in_tissue"].to_numpy(bool)])
     totals = np.asarray(counts.X[inside][:, genes].sum(axis=1)).ravel()
     seen = totals[totals > 0]
     median = float(np.median(seen)) if seen.size and np.isfinite(seen).all() else 0.0
     verdict.facts["median_counts"] = round(median, 1)
-    least = floors(reader.observation, len(genes), reader.pitch_um)["min_counts"]
+    least = min_counts
+    if least is None:
+        least = floors(reader.observation, len(genes), reader.pitch_um)["min_counts"]
+    if seen.size and seen.max() < least:
+        raise InputError(
+            "no_spot_left",
+            f"{reader.where(reader.row.path)}: the deepest {reader.observation} has {seen.max():g} counts, below "
+            f"the {least:g} that the filter asks for.",
+            "The library failed, or the path names another matrix; if the sample is meant to be this shallow, "
+            "set filter: min_counts in the config.",
+        )
     if median < least:
         verdict.warn(
             "few_counts",
