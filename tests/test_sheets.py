@@ -24,6 +24,32 @@ def test_array_units_are_hundreds_of_um(tmp_path):
     assert read_samples(write(tmp_path, "a\tst\tp\t\t200")).rows["a"].mpp == 200
 
 
+def test_a_tab_too_many_at_the_ends_of_rows_moves_nothing(tmp_path):
+    rows = read_samples(write(tmp_path, "a\tvisium\tp\t\t\t\t", "b\tst\tq\t\t\t\t")).rows
+    assert {name: (row.assay, row.path) for name, row in rows.items()} == {
+        "a": ("visium", "p"),
+        "b": ("st", "q"),
+    }
+
+
+def test_lines_are_counted_as_an_editor_does(tmp_path):
+    sheet = write(tmp_path, "# a comment", "", "a\tvisum\tp")
+    assert "samples.tsv line 4" in read_samples(sheet).rejected["a"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "code", "said"),
+    [
+        (["a\tvisium\tp\tx"], "sample\tassay\tpath", "unreadable_sheet", "line 2 has 4 cells"),
+        (["a\tvisium\tp\tx"], "sample\tassay\tpath\tpath", "duplicate_column", "'path' stands twice"),
+    ],
+)
+def test_a_sheet_whose_cells_are_ambiguous_is_refused(tmp_path, rows, header, code, said):
+    with pytest.raises(InputError, match=said) as caught:
+        read_samples(write(tmp_path, *rows, header=header))
+    assert caught.value.code == code
+
+
 @pytest.mark.parametrize(
     ("stated", "organism"),
     [

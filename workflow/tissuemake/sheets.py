@@ -1,8 +1,6 @@
 """Ground floor: the two sheets a person fills in. A row that cannot run is set aside with its reason."""
 
-import csv
 import difflib
-import io
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
@@ -102,7 +100,7 @@ def read_samples(path: str | Path, references: set[str] = frozenset()) -> Sheet:
     table = _read_sheet(path, Sample, required=("sample", "assay", "path"))
     counted = table["sample"].value_counts()
     sheet = Sheet()
-    for line, row in enumerate(table.to_dict("records"), start=2):
+    for line, row in zip(table.index, table.to_dict("records"), strict=True):
         try:
             _check_name(row["sample"], "sample", path, line)
             if counted[row["sample"]] > 1:
@@ -124,7 +122,7 @@ def read_references(path: str | Path) -> Sheet:
     required = ("reference", "path", "label_key", "organism")
     table = _read_sheet(path, Reference, required=required, may_be_empty=True)
     sheet = Sheet()
-    for line, row in enumerate(table.to_dict("records"), start=2):
+    for line, row in zip(table.index, table.to_dict("records"), strict=True):
         where = f"{path} line {line}: reference '{row['reference']}'"
         _check_name(row["reference"], "reference", path, line)
         if row["reference"] in sheet.rows:
@@ -200,18 +198,7 @@ def _read_sheet(path: str | Path, row_type: type, required: tuple[str, ...], may
             f"The sheet {path} does not exist.",
             f"{sources.unset_variables(path)}Write it, or correct its path in the config.",
         )
-    try:
-        # Comment lines go first: pandas' own `comment` would cut `URL#sha256=…` in two.
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        text = "\n".join(line for line in lines if line.strip() and not line.startswith("#"))
-        table = pd.read_csv(io.StringIO(text), sep="\t", dtype=str, quoting=csv.QUOTE_NONE)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise InputError(
-            "empty_sheet" if isinstance(error, pd.errors.EmptyDataError) else "unreadable_sheet",
-            f"The sheet {path} cannot be read: {error}.",
-            f"Write a tab-separated table with the columns {', '.join(required)}.",
-        ) from error
-    table = table.fillna("").apply(lambda column: column.str.strip())
+    table = _read_cells(path, required)
     for column in table.columns:
         if column not in known:
             near = nearest(column, known)
@@ -230,6 +217,41 @@ def _read_sheet(path: str | Path, row_type: type, required: tuple[str, ...], may
     if table.empty and not may_be_empty:
         raise InputError("empty_sheet", f"The sheet {path} has no rows.", "Add a row for each sample.")
     return table.reindex(columns=known, fill_value="")
+
+
+def _read_cells(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
+    """The sheet's cells as text, by line of the file; comments and empty lines are left out.
+
+    Not by pandas, which takes the first column for an index where every row ends in a tab too many, and would
+    cut ``URL#sha256=…`` at its ``#``.
+    """
+    remedy = f"Write a tab-separated table with the columns {', '.join(required)}."
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError("unreadable_sheet", f"The sheet {path} is not UTF-8 ({error}).", remedy) from error
+    written = {
+        number: [cell.strip() for cell in line.rstrip().split("\t")]
+        for number, line in enumerate(lines, start=1)
+        if line.strip() and not line.startswith("#")
+    }
+    if not written:
+        raise InputError("empty_sheet", f"The sheet {path} is empty.", remedy)
+    header = written.pop(min(written))
+    repeated = {name for name in header if header.count(name) > 1}
+    if repeated:
+        raise InputError(
+            "duplicate_column", f"{path}: column '{min(repeated)}' stands twice.", "Leave one of them out."
+        )
+    for number, cells in written.items():
+        if len(cells) > len(header):
+            raise InputError(
+                "unreadable_sheet",
+                f"{path} line {number} has {len(cells)} cells, but there are {len(header)} columns.",
+                "Separate cells by one tab each, and give every column a name in the first line.",
+            )
+    rows = [cells + [""] * (len(header) - len(cells)) for cells in written.values()]
+    return pd.DataFrame(rows, columns=header, index=list(written), dtype=str)
 
 
 def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
