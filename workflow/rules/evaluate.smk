@@ -28,6 +28,7 @@ rule evaluate_sample:
         runtime=30,
     params:
         row=sample_row,
+        seed=config["seed"],
     script:
         "../scripts/evaluate_sample.py"
 

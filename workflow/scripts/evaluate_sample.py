@@ -19,4 +19,5 @@ with logged(snakemake.log[0]):
         labels=row["labels"],
         source_path=row["path"],
         output=Path(snakemake.output.evaluation),
+        seed=snakemake.params.seed,
     )

@@ -1,5 +1,7 @@
 """Ground floor: the one error a user sees: what is wrong, where, and what to do."""
 
+from collections.abc import Sequence
+
 
 class InputError(ValueError):
     """Something in the sheet, the config or an input file that a person can mend.
@@ -26,3 +28,13 @@ class InputError(ValueError):
     def finding(self, level: str = "fail") -> dict[str, str]:
         """Return the error as a finding of ``check.json``."""
         return {"level": level, "code": self.code, "message": self.message, "remedy": self.remedy}
+
+
+def refuse_unknown_method(task: str, method: str, known: Sequence[str]) -> None:
+    """Raise `InputError` ``unknown_method`` when the `task` of the config has no such method."""
+    if method not in known:
+        raise InputError(
+            "unknown_method",
+            f"The {task} method '{method}' is unknown.",
+            f"Choose among {', '.join(known)} in the config ({task}: methods).",
+        )

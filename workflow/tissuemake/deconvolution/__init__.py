@@ -17,7 +17,7 @@ from tissuemake.contracts import (
     type_columns,
     write_table,
 )
-from tissuemake.errors import InputError
+from tissuemake.errors import refuse_unknown_method
 from tissuemake.provenance import measured
 
 # Every method is a module with `proportions(spots, reference, signatures, markers, seed) -> DataFrame`.
@@ -44,12 +44,7 @@ def deconvolve(
     InputError
         ``unknown_method``, ``missing_extra``, ``no_shared_genes``.
     """
-    if method not in METHODS:
-        raise InputError(
-            "unknown_method",
-            f"The deconvolution method '{method}' is unknown.",
-            f"Choose among {', '.join(METHODS)} in the config (deconvolution: methods).",
-        )
+    refuse_unknown_method("deconvolution", method, METHODS)
     module = import_module(f"tissuemake.deconvolution.{method}")
     spots = read_anndata(filtered, FILTERED)
     atlas = read_anndata(reference, REFERENCE)

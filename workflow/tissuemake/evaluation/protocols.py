@@ -50,6 +50,8 @@ def evaluate_sample(
         between methods.
     source_path
         The sample's own h5ad, for ``labels`` of the form ``obs:COLUMN``.
+    seed
+        Of the baselines of domains: k-means and permuted labels.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def evaluate_sample(
         "imputation": {method: table.uns["tissuemake"] for method, table in predictions.items()},
         "domains": dict.fromkeys(regions, regions.attrs.get("tissuemake", {})),
     }
-    with measured("evaluation", sample=sample) as record:
+    with measured("evaluation", sample=sample, seed=seed) as record:
         known = read_truth(truth, spots.obs_names) if truth and compositions else None
         zones = read_labels(labels, spots, source_path) if labels and len(regions.columns) else None
         types = {method: table[type_columns(table)] for method, table in compositions.items()}

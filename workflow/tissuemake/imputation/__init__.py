@@ -16,7 +16,7 @@ from tissuemake.contracts import (
     type_columns,
     write_anndata,
 )
-from tissuemake.errors import InputError
+from tissuemake.errors import InputError, refuse_unknown_method
 from tissuemake.imputation import held_out, neighbors, reference_based
 from tissuemake.provenance import measured
 
@@ -49,12 +49,7 @@ def impute(
     InputError
         ``unknown_method``, ``missing_reference_files``, ``no_shared_genes``.
     """
-    if method not in METHODS:
-        raise InputError(
-            "unknown_method",
-            f"The imputation method '{method}' is unknown.",
-            f"Choose among {', '.join(METHODS)} in the config (imputation: methods).",
-        )
+    refuse_unknown_method("imputation", method, METHODS)
     spots = read_anndata(filtered, FILTERED)
     with measured(method, seed=seed, n_spots=spots.n_obs) as record:
         hidden = held_out.choose(spots, held_out_genes, seed)
