@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from tissuemake.delimited import read_delimited
+from tissuemake.delimited import read_by_barcode, read_delimited
 
 
 @pytest.mark.parametrize("mark", ["\t", ",", ";"])
@@ -29,3 +29,10 @@ def test_a_damaged_gzip_is_an_error_of_the_file(tmp_path):
 def test_commas_in_unquoted_names_of_a_tsv(tmp_path):
     (tmp_path / "t.tsv").write_text("barcode\tlabel\ns1\tCD4+, naive\n")
     assert read_delimited(tmp_path / "t.tsv")["label"].tolist() == ["CD4+, naive"]
+
+
+@pytest.mark.parametrize("header", ["barcode\tn\tm", "\tn\tm", "n\tm"])
+def test_barcodes_stay_as_they_are_written(tmp_path, header):
+    (tmp_path / "t.tsv").write_text(f"{header}\n007\t1\tx\n1e5\t2\tx\n")
+    table = read_by_barcode(tmp_path / "t.tsv")
+    assert table["n"].to_dict() == {"007": "1", "1e5": "2"}

@@ -17,7 +17,9 @@ from tissuemake.contracts import (
     write_table,
 )
 from tissuemake.errors import InputError
+from tissuemake.evaluation import scores
 from tissuemake.evaluation.protocols import collect_evaluation, evaluate_sample
+from tissuemake.evaluation.tables import read_truth
 
 N = 100
 
@@ -198,3 +200,19 @@ def test_collecting_gathers_by_task(run, tmp_path):
     assert list(tables["histology"].dtypes) == list(tables["domains"].dtypes)
     collect_evaluation([], outputs)
     assert read_table(outputs["domains"], EVALUATION).empty
+
+
+def test_a_barcode_with_two_truths_has_none(tmp_path):
+    table = tmp_path / "truth.tsv"
+    table.write_text("barcode\tA\tB\ns1\t1\t2\ns1\t5\t5\n")
+    with pytest.raises(InputError, match="'s1' stands more than once"):
+        read_truth(table, pd.Index(["s1"]))
+    table.write_text("barcode\tA\tB\ns1\t1\t3\ns1\t1\t3\n")
+    assert read_truth(table, pd.Index(["s1"])).loc["s1"].tolist() == [0.25, 0.75]
+
+
+def test_a_truth_without_any_cell_scores_nothing(tmp_path):
+    table = tmp_path / "truth.tsv"
+    table.write_text("barcode\tA\ns1\t0\n")
+    found = pd.DataFrame({"A": [1.0]}, index=["s1"])
+    assert scores.composition({"nnls": found}, read_truth(table, found.index)) == []

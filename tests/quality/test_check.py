@@ -172,6 +172,7 @@ def test_what_nobody_foresaw_is_a_finding_too(tmp_path, monkeypatch, capsys):
     ("column", "lines", "code"),
     [
         ("labels", ["barcode\tlabel", "nobody-1\tA"], "labels_of_another_sample"),
+        ("labels", ["barcode\tlabel", "nobody-1\tA", "nobody-1\tB"], "bad_labels"),
         ("labels", ["barcode\ta\tb", "x\t1\t2"], "bad_labels"),
         ("truth", ["barcode\tT\tB", "nobody-1\t1\t2"], "truth_of_another_sample"),
     ],

@@ -32,3 +32,15 @@ def read_delimited(path: str | Path, **options: object) -> pd.DataFrame:
         return pd.read_csv(path, sep=separator, encoding="utf-8-sig", **options)
     except zlib.error as error:
         raise OSError(f"damaged gzip: {error}") from error
+
+
+def read_by_barcode(path: str | Path) -> pd.DataFrame:
+    """Read a table of text by its first column, which need not have a name (as R writes it).
+
+    Barcodes stay as they are written: `index_col` of pandas would make 7 of ``007``. Errors as in `read_delimited`.
+    """
+    table = read_delimited(path, dtype=str)
+    if isinstance(table.index, pd.RangeIndex):
+        table = table.set_index(table.columns[0])
+    table.index = table.index.astype(str)
+    return table

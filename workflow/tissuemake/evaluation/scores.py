@@ -29,7 +29,7 @@ def composition(proportions: dict[str, pd.DataFrame], truth: pd.DataFrame | None
     ``mean_composition``: in every spot the truth's own mean, which no method could know.
     """
     scores: Scores = []
-    if truth is not None:
+    if truth is not None and len(truth):
         found = sorted(set().union(*(table.columns for table in proportions.values())))
         truth = match_types(truth, found)
         types = [*truth.columns, *(name for name in found if name not in truth)]

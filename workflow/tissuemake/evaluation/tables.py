@@ -8,7 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from tissuemake.delimited import read_delimited
+from tissuemake.delimited import read_by_barcode
 from tissuemake.errors import InputError
 from tissuemake.labels import is_named, label_text
 
@@ -109,15 +109,23 @@ def _plain(name: object) -> str:
 
 def _read(path: str | Path, what: str) -> pd.DataFrame:
     try:
-        table = read_delimited(path, index_col=0)
-    except (OSError, EOFError, ValueError, pd.errors.ParserError) as error:
+        # Labels stay text: where one is missing, numbers would become 3.0.
+        table = read_by_barcode(path)
+    except (OSError, EOFError, ValueError) as error:
         raise InputError(
             f"unreadable_{what}",
             f"The {what} table {path} cannot be read ({error}).",
             "Give a csv or tsv whose first column is the barcode.",
         ) from error
-    table.index = table.index.astype(str)
-    return table[~table.index.duplicated()]
+    table = table[~table.reset_index().duplicated().to_numpy()]
+    twice = table.index[table.index.duplicated()]
+    if len(twice):
+        raise InputError(
+            f"bad_{what}",
+            f"{path}: barcode '{twice[0]}' stands more than once, with different values.",
+            "Leave one row for each barcode.",
+        )
+    return table
 
 
 def _joined(table, barcodes: pd.Index, path: str | Path, what: str):

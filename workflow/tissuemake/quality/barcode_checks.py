@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 import pandas as pd
 
-from tissuemake.delimited import read_delimited
+from tissuemake.delimited import read_by_barcode
 from tissuemake.errors import InputError
 from tissuemake.ingest.base import Reader
 from tissuemake.quality.verdict import Verdict
@@ -91,18 +91,19 @@ def _read_table(row: Sample, column: str, path: Path) -> pd.DataFrame:
             "run folder.",
         )
     try:
-        table = read_delimited(path, dtype=str)
+        table = read_by_barcode(path)
     except (OSError, EOFError, ValueError, pd.errors.ParserError) as error:
         raise InputError(
             f"bad_{column}",
             f"Sample '{row.sample}': {column} {path} cannot be read ({error}).",
             "Give a table separated by tabs, semicolons or commas whose first column is the barcode.",
         ) from error
-    others = list(table.columns[1:])
+    others = list(table.columns)
     if not others or (column == "labels" and "label" not in others and len(others) > 1):
         raise InputError(
             f"bad_{column}",
-            f"Sample '{row.sample}': {column} {path} has the columns {', '.join(map(str, table.columns))}.",
+            f"Sample '{row.sample}': {column} {path} has the columns "
+            f"{', '.join(map(str, (table.index.name, *table.columns)))}.",
             "Give the barcode first, and then a column 'label'."
             if column == "labels"
             else "Give the barcode first, and then a column per cell type.",
@@ -113,14 +114,22 @@ def _read_table(row: Sample, column: str, path: Path) -> pd.DataFrame:
 def _check_overlap(verdict: Verdict, row: Sample, column: str, table: pd.DataFrame, barcodes) -> None:
     if barcodes is None:
         return
-    known = barcodes.isin(table.iloc[:, 0].astype(str))
-    verdict.facts[f"n_with_{column}"] = int(known.sum())
     path = getattr(row, column)
+    names = table[~table.reset_index().duplicated().to_numpy()].index
+    if names.duplicated().any():
+        raise InputError(
+            f"bad_{column}",
+            f"Sample '{row.sample}': barcode '{names[names.duplicated()][0]}' stands more than once in "
+            f"{column} {path}, with different values.",
+            "Leave one row for each barcode.",
+        )
+    known = barcodes.isin(names)
+    verdict.facts[f"n_with_{column}"] = int(known.sum())
     if not known.any():
         raise InputError(
             f"{column}_of_another_sample",
             f"Sample '{row.sample}': none of {len(barcodes)} barcodes (e.g. '{barcodes[0]}') is in {column} "
-            f"{path} (e.g. '{table.iloc[0, 0] if len(table) else ''}').",
+            f"{path} (e.g. '{names[0] if len(names) else ''}').",
             f"Give the table of this sample in the column {column}; its first column must be the barcode.",
         )
     if known.mean() < 0.5:

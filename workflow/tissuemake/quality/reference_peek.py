@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.contracts import is_integer_counts
-from tissuemake.delimited import read_delimited
+from tissuemake.delimited import read_by_barcode
 from tissuemake.errors import InputError
 from tissuemake.ingest import ten_x
 from tissuemake.sheets import Reference
@@ -123,11 +123,10 @@ def read_labels(row: Reference) -> pd.DataFrame:
             f"{unset_variables(row.labels)}Correct the column labels of the references sheet.",
         )
     try:
-        table = read_delimited(row.labels, dtype=str)
-    except (OSError, EOFError, ValueError, pd.errors.ParserError) as error:
+        return read_by_barcode(row.labels)
+    except (OSError, EOFError, ValueError) as error:
         raise InputError(
             "unreadable_labels",
             f"Reference '{row.reference}': the label table {row.labels} cannot be read ({error}).",
             "Give a csv or tsv whose first column is the barcode.",
         ) from error
-    return table.set_index(table.columns[0])

@@ -8,7 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from tissuemake.delimited import read_delimited
+from tissuemake.delimited import read_by_barcode
 from tissuemake.errors import InputError
 from tissuemake.labels import is_named, label_text
 
@@ -53,8 +53,8 @@ def join_labels(atlas: ad.AnnData, table: str | Path) -> ad.AnnData:
 def read_labels(table: str | Path) -> pd.DataFrame:
     """Read a csv or tsv (``.gz`` too); the first column becomes the index."""
     try:
-        frame = read_delimited(table, dtype=str, index_col=0)
-    except (OSError, EOFError, ValueError, pd.errors.ParserError) as error:
+        frame = read_by_barcode(table)
+    except (OSError, EOFError, ValueError) as error:
         raise InputError(
             "unreadable_labels",
             f"The label table {table} cannot be read ({error}).",
@@ -64,7 +64,6 @@ def read_labels(table: str | Path) -> pd.DataFrame:
         raise InputError(
             "unreadable_labels", f"The label table {table} is empty.", "Give barcodes and labels."
         )
-    frame.index = frame.index.astype(str)
     return frame[~frame.index.duplicated()]
 
 
