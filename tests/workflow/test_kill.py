@@ -101,16 +101,16 @@ def test_killed_snakemake_goes_on_where_it_was(tmp_path, demo):
         "2",
         target,
     ]
-    running = subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    said = tmp_path / "snakemake.log"
+    with said.open("w") as output:
+        running = subprocess.Popen(command, start_new_session=True, stdout=output, stderr=output)
     log = folder / "logs" / "samples" / "demo-visium" / "filtered.log"
     deadline = time.monotonic() + 120
-    while not log.exists() and time.monotonic() < deadline:
+    while not log.exists() and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
-    assert log.exists() and not (folder / target).exists()
+    assert log.exists() and not (folder / target).exists(), said.read_text()[-3000:]
     assert snakemake(folder, "--unlock").returncode == 0
     done = snakemake(folder, target)
     assert done.returncode == 0, done.stderr[-4000:]
