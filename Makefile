@@ -15,7 +15,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@bash tests/install_browser.sh
-	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup --durations=15
+	$(BIN)/python -m pytest -n $(CORES) --ignore tests/workflow --ignore tests/real --durations=5
+	@# Whole runs come one after the other: each keeps all cores busy by itself.
+	$(BIN)/python -m pytest tests/workflow tests/real --durations=10
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ from broken_folders import BROKEN, atlas, visium
 from run_folder import make_run_folder, snakemake
 from tissuemake.sheets import Reference, Sample
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 # Rows that never become jobs: (sample, assay), code, word in the message or the remedy.
 BAD_ROWS = {

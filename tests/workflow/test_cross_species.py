@@ -14,7 +14,7 @@ from tissuemake.files import write_json
 from tissuemake.sheets import Reference, Sample
 from whole_folders import GENES, atlas, genes, visium
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 WITHOUT_ORTHOLOG = 10
 URL = "https://example.org/atlas.h5ad"
 TARGETS = (

@@ -13,7 +13,7 @@ import pytest
 from run_folder import ROOT, snakemake
 from tissuemake import contracts
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 SAMPLES = ("demo-visium", "demo-visium-hd", "demo-xenium")
 
 

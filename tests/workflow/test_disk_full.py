@@ -7,7 +7,7 @@ import pytest
 
 from run_folder import ROOT, make_run_folder, share_tissue, snakemake
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from run_folder import ROOT, SNAKEMAKE, make_run_folder, share_tissue, snakemake
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 # Python runs this file first in every job: the first write of each rule dies with its file half written.
 SABOTAGE = """
