@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 # The package is found where the workflow lies, also in a rule's own conda environment and on a cluster node.
 sys.path.insert(0, str(workflow.basedir))

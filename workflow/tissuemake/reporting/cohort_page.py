@@ -129,7 +129,7 @@ def _entry(
     findings = [item for item in check.get("findings", []) if item.get("level") in ("fail", "warn")]
     status = str(check.get("status", "pass"))
     if filtered is None or status == "fail":
-        return Entry(sample, "fail", row, findings or [UNFINISHED])
+        return Entry(sample, "fail", row, findings if status == "fail" else [*findings, UNFINISHED])
     adata = contracts.read_annotations(filtered, contracts.FILTERED)
     types = _types(proportions)
     domain = contracts.read_table(domains, contracts.DOMAINS) if domains else None
