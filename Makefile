@@ -41,7 +41,7 @@ run_here = mkdir -p .snakemake && exec 9>.snakemake/make.lock && \
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || python3 -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@# torch first and alone: the index of wheels may offer a build without CUDA, which the lock's version accepts.
-	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode torch==$$(sed -n 's/^torch==//p' requirements.lock) -r requirements.lock
+	@# The wheels of PIP_FIND_LINKS may hold a build of torch without CUDA, which satisfies the lock's version.
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode -r requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .
 	@touch $@
