@@ -67,6 +67,9 @@ def test_proportions_must_sum_to_one_and_provenance_comes_back(tmp_path):
     assert back.attrs["tissuemake"] == {"method": "nnls"}
     with pytest.raises(InputError, match="sum to 1"):
         contracts.write_table(shares * 2, path, contracts.PROPORTIONS)
+    unknown = shares.assign(T=[0.15, 0.9], unknown=0.1, gate=[0.9, 0.4])
+    contracts.write_table(unknown, path, contracts.PROPORTIONS)
+    assert contracts.type_columns(unknown) == ["T", "B", "unknown"]
 
 
 def test_duplicate_genes_are_summed_and_namesakes_kept_apart():

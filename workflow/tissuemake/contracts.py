@@ -105,6 +105,10 @@ EVALUATION = TableContract(
     columns=("sample", "task", "method", "metric", "value", "seconds", "peak_memory_mb"),
 )
 SD_SUFFIX = "_sd"
+# Columns of proportions that are no cell type: the share of what the reference lacks, and how much the model
+# leaned on RNA rather than on the image (1: on RNA alone).
+UNKNOWN = "unknown"
+GATE = "gate"
 
 
 def read_anndata(path: str | Path, contract: AnnDataContract) -> ad.AnnData:
@@ -213,12 +217,12 @@ def check_table(frame: pd.DataFrame, contract: TableContract, path: str | Path) 
 
 
 def type_columns(proportions: pd.DataFrame) -> list[str]:
-    """Names of the cell-type columns of a proportions table, without their ``_sd`` companions."""
+    """Names of the columns that sum to 1: cell types and ``unknown``, without ``_sd`` companions and ``gate``."""
     names = set(proportions.columns)
     return [
         name
         for name in proportions.columns
-        if not (name.endswith(SD_SUFFIX) and name.removesuffix(SD_SUFFIX) in names)
+        if name != GATE and not (name.endswith(SD_SUFFIX) and name.removesuffix(SD_SUFFIX) in names)
     ]
 
 
