@@ -78,6 +78,9 @@ IMPUTED = AnnDataContract(
     var=("held_out_r", "held_out_r_depth_adjusted"),
     uns=("tissuemake",),
 )
+EMBEDDINGS = AnnDataContract(
+    "embeddings", "embed_tiles", obs=("kind", "x", "y", "size_um"), uns=("tissuemake",)
+)
 
 PROPORTIONS = TableContract(
     "proportions", "deconvolve_spots", index="barcode", numeric=True, composition=True
