@@ -107,6 +107,9 @@ EVALUATION = TableContract(
     "evaluate_sample",
     columns=("sample", "task", "method", "metric", "value", "seconds", "peak_memory_mb"),
 )
+ATTRIBUTIONS = TableContract(
+    "attributions", "deconvolve_sparank", columns=("cell_type", "gene", "score", "rank")
+)
 SD_SUFFIX = "_sd"
 # Columns of proportions that are no cell type: the share of what the reference lacks, and how much the model
 # leaned on RNA rather than on the image (1: on RNA alone).
