@@ -243,6 +243,23 @@ def tiles(
 
 
 @app.command()
+def embed(
+    tiles: Annotated[Path, typer.Argument(help="Parquet written by `tiles`.")],
+    output: Output,
+    encoder: Annotated[
+        str, typer.Option(help="color: stains, textures and nuclei; nothing to train.")
+    ] = "color",
+) -> None:
+    """Encode H&E tiles as vectors.
+
+    Example: tissuemake embed tiles.parquet -o color.h5ad
+    """
+    from tissuemake.histology.encoders import embed_tiles
+
+    embed_tiles(tiles, output, encoder=encoder)
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="results/samples/NAME of a run.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Page to write.")] = None,

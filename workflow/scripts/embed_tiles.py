@@ -1,0 +1,14 @@
+"""Encode H&E tiles as vectors."""
+
+from pathlib import Path
+
+from tissuemake.logs import logged
+
+with logged(snakemake.log[0]):
+    from tissuemake.histology.encoders import embed_tiles
+
+    embed_tiles(
+        Path(snakemake.input.tiles),
+        Path(snakemake.output.embeddings),
+        encoder=snakemake.wildcards.encoder,
+    )

@@ -1,0 +1,101 @@
+"""Tile encoders by name, and the file of one vector per tile that they write."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from PIL import Image
+
+from tissuemake.contracts import EMBEDDINGS, TILES, check_anndata, check_table
+from tissuemake.errors import refuse_unknown_method
+from tissuemake.files import atomic
+from tissuemake.histology.color import FEATURES, color_features
+from tissuemake.provenance import measured
+
+ROWS_IN_MEMORY = 128
+PLACE = ["tile", "kind", "x", "y", "size_um"]
+
+
+class Encoder(Protocol):
+    """What turns tiles into vectors.
+
+    Attributes
+    ----------
+    features
+        Names of the entries of a vector.
+    """
+
+    features: tuple[str, ...]
+
+    def encode(self, tiles: np.ndarray, mpp: float) -> np.ndarray:
+        """Return float32 (n, features) of uint8 `tiles` (n, height, width, 3) with `mpp` µm per pixel."""
+
+
+class ColorEncoder:
+    """Stain, texture and nuclear measures (`tissuemake.histology.color`): nothing to train, nothing to load."""
+
+    features = FEATURES
+
+    def encode(self, tiles: np.ndarray, mpp: float) -> np.ndarray:
+        """See `Encoder`."""
+        return np.stack([color_features(tile, mpp) for tile in tiles])
+
+
+ENCODERS: dict[str, type[Encoder]] = {"color": ColorEncoder}
+
+
+def embed_tiles(tiles: Path, output: Path, *, encoder: str = "color") -> None:
+    """Encode every tile of a sample, 128 in memory at a time.
+
+    Parameters
+    ----------
+    tiles
+        ``tiles.parquet``; one without rows gives a file without observations.
+    output
+        ``.h5ad``: obs by tile, in the order of `tiles`, with ``kind``, ``x``, ``y`` (full-resolution pixels) and
+        ``size_um``; var the encoder's features; ``X`` float32.
+    encoder
+        A name in `ENCODERS`.
+
+    Raises
+    ------
+    InputError
+        ``unknown_method`` for an encoder that does not exist, ``broken_contract`` for a table that is no tiles.
+    """
+    refuse_unknown_method("encoder", encoder, tuple(ENCODERS))
+    table = pq.ParquetFile(tiles)
+    check_table(pd.DataFrame(columns=table.schema_arrow.names), TILES, tiles)
+    with atomic(output) as partial, table, h5py.File(partial, "w") as file:
+        with measured("embed_tiles", encoder=encoder) as provenance:
+            model = ENCODERS[encoder]()
+            obs = table.read(columns=PLACE).to_pandas().set_index("tile")
+            var = pd.DataFrame(index=pd.Index(model.features, name="feature"))
+            described = ad.AnnData(obs=obs, var=var, uns={"tissuemake": {}})
+            check_anndata(described, EMBEDDINGS, output)
+            ad.io.write_elem(file, "/", described)
+            _write_vectors(file, _vectors(table, model), described.shape)
+        ad.io.write_elem(file, "uns/tissuemake", provenance)
+
+
+def _vectors(table: pq.ParquetFile, model: Encoder) -> Iterator[np.ndarray]:
+    """Vectors of all tiles in order, batch by batch."""
+    for batch in table.iter_batches(ROWS_IN_MEMORY, columns=["jpeg", "size_um", "size_px"]):
+        pictures = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in batch["jpeg"].to_pylist()]
+        mpp = batch["size_um"][0].as_py() / batch["size_px"][0].as_py()
+        yield model.encode(np.stack([np.asarray(picture) for picture in pictures]), mpp)
+
+
+def _write_vectors(file: h5py.File, batches: Iterator[np.ndarray], shape: tuple[int, int]) -> None:
+    """Write ``X`` as AnnData stores a dense array, without ever holding all of it."""
+    matrix = file.create_dataset("X", shape, "float32")
+    matrix.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    start = 0
+    for vectors in batches:
+        matrix[start : start + len(vectors)] = vectors
+        start += len(vectors)
