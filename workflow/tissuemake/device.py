@@ -1,0 +1,87 @@
+"""Ground floor: the device a job was given: a GPU if the scheduler gave one, else the CPU; never a silent swap."""
+
+import os
+from dataclasses import dataclass, replace
+
+from tissuemake.errors import InputError
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a model runs.
+
+    Attributes
+    ----------
+    accelerator
+        ``"cpu"`` or ``"gpu"``, lightning's words.
+    count
+        Processes, one per GPU; 1 on a CPU.
+    name
+        What provenance records, e.g. ``"cpu (2 threads)"`` or ``"2 x NVIDIA A100"``.
+    precision
+        Lightning's: ``"32-true"`` or ``"bf16-mixed"`` (weights 32 bit, matrix products bfloat16).
+    """
+
+    accelerator: str
+    count: int
+    name: str
+    precision: str
+
+    @property
+    def torch_name(self) -> str:
+        """The device as torch calls it; the first one where there are several."""
+        return "cuda" if self.accelerator == "gpu" else "cpu"
+
+    def with_precision(self, precision: str) -> "Device":
+        """Return the device with another precision.
+
+        bfloat16 is 1.6 to 2 times as fast as 32 bit on a CPU with bf16 units, for products of a few hundred
+        columns or more; below that, casting costs what it saves. So a CPU uses it only when asked.
+        """
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision is one of {PRECISIONS}, not {precision!r}")
+        return replace(self, precision=precision)
+
+
+def given_device(gpus: int) -> Device:
+    """Return the device for a job that was given `gpus` GPUs by its scheduler (0: the CPU).
+
+    Raises
+    ------
+    InputError
+        ``gpu_not_visible`` when fewer GPUs can be seen than were given: running on the CPU instead would look
+        like success and take days.
+    """
+    import torch
+
+    if gpus < 0:
+        raise ValueError(f"gpus is {gpus}; it counts devices")
+    if gpus == 0:
+        return Device("cpu", 1, f"cpu ({torch.get_num_threads()} threads)", "32-true")
+    seen = torch.cuda.device_count()
+    if seen < gpus:
+        raise InputError(
+            "gpu_not_visible",
+            f"The job was given {gpus} GPU(s), but torch {torch.__version__} sees {seen} "
+            f"(CUDA_VISIBLE_DEVICES is {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}).",
+            _remedy(torch.version.cuda),
+        )
+    names = [torch.cuda.get_device_name(index) for index in range(gpus)]
+    name = names[0] if gpus == 1 else f"{gpus} x {' + '.join(sorted(set(names)))}"
+    # Older GPUs emulate bfloat16, slower than 32 bit.
+    native = all(torch.cuda.get_device_capability(index) >= (8, 0) for index in range(gpus))
+    return Device("gpu", gpus, name, "bf16-mixed" if native else "32-true")
+
+
+def _remedy(cuda: str | None) -> str:
+    if cuda is None:
+        return (
+            "Install a CUDA build of torch (this one is for CPUs only), or run on the CPU on purpose: take the GPU "
+            "out of the profile's resources (gpu=0)."
+        )
+    return (
+        "Look at nvidia-smi on that node and at the profile's GPU flags, or run on the CPU on purpose: take the GPU "
+        "out of the profile's resources (gpu=0)."
+    )
