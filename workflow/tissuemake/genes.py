@@ -1,12 +1,15 @@
 """Ground floor: gene names: unique symbols, Ensembl ids, and matching one gene list to another."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+
+from tissuemake.gene_aliases import read_aliases
 
 _ENSEMBL = re.compile(r"^ENS[A-Z]*G\d{11}(\.\d+)?$")
 
@@ -93,41 +96,106 @@ def _unique_symbols(symbols: np.ndarray, ids: np.ndarray) -> pd.Index:
 
 @dataclass(frozen=True)
 class GeneMatch:
-    """Positions of the shared genes in either list, and how many of each list were found."""
+    """Positions of the shared genes in either list, and how many of each list were found.
+
+    ``ways`` counts how they were found: ``id``, ``symbol``, ``case``, ``alias``, ``ortholog``.
+    """
 
     left: np.ndarray
     right: np.ndarray
     left_rate: float
     right_rate: float
+    ways: dict[str, int] = field(default_factory=dict)
 
 
-def match_genes(left: pd.DataFrame, right: pd.DataFrame) -> GeneMatch:
-    """Match two ``var`` tables by Ensembl id, then by symbol; each gene is used once.
+def match_genes(left: pd.DataFrame, right: pd.DataFrame, aliases: str | Path | None = None) -> GeneMatch:
+    """Match two ``var`` tables by Ensembl id, then symbol, then case, then former symbols; each gene once.
+
+    Case and former symbols count within one organism only: ``Gapdh`` is not ``GAPDH``. What they find must be
+    the only candidate on either side, and must not bear two different Ensembl ids.
 
     Parameters
     ----------
     left, right
         Indexed by symbol, with a column ``gene_id`` (may hold empty strings).
+    aliases
+        A person's table beside the built-in one, see `gene_aliases.read_aliases`.
 
     Returns
     -------
     GeneMatch
         ``left[i]`` and ``right[i]`` are positions of the same gene, in the order of `left`.
     """
-    by_id = {gene: j for j, gene in enumerate(right["gene_id"].astype(str)) if gene}
-    by_symbol = {symbol: j for j, symbol in enumerate(right.index.astype(str))}
-    used: set[int] = set()
-    pairs: dict[int, int] = {}
-    for lookup, names in ((by_id, left["gene_id"].astype(str)), (by_symbol, left.index.astype(str))):
-        for i, name in enumerate(names):
-            j = lookup.get(name)
-            if i not in pairs and j is not None and j not in used:
-                pairs[i] = j
-                used.add(j)
+    ids = [gene_ids(table) for table in (left, right)]
+    symbols = [table.index.astype(str).to_numpy(object) for table in (left, right)]
+    pairs, ways = {}, {}
+    ways["id"] = pair_first(*ids, pairs)
+    ways["symbol"] = pair_first(*symbols, pairs)
+    organisms = {guess_organism(*names) for names in zip(symbols, ids, strict=True)} - {""}
+    if len(organisms) <= 1:
+        capitals = [pd.Series(names, dtype=str).str.upper() for names in symbols]
+        ways["case"] = pair_single(*capitals, ids, pairs)
+        current = read_aliases(aliases, *organisms)
+        ways["alias"] = pair_single(*(to_current(names, current) for names in capitals), ids, pairs)
+    return gene_match(pairs, ways, len(left), len(right))
+
+
+def gene_ids(table: pd.DataFrame) -> np.ndarray:
+    """Ensembl ids without version of a ``var`` table, from ``gene_id`` or the names; empty where there is none."""
+    names = pd.Series(table.index.astype(str))
+    given = pd.Series(
+        table["gene_id"].astype(str).to_numpy() if "gene_id" in table else "", index=names.index
+    )
+    given = given.where(~given.isin(["nan", "None"]), "")
+    ids = given.where((given != "") | ~is_ensembl(names), names)
+    return ids.map(strip_version).to_numpy(object)
+
+
+def to_current(capitals: pd.Series, aliases: dict[str, str]) -> pd.Series:
+    """Symbols in capitals, former ones as what they are called now."""
+    return capitals.map(lambda name: aliases.get(name, name))
+
+
+def pair_first(left: np.ndarray, right: np.ndarray, pairs: dict[int, int]) -> int:
+    """Add positions of equal, non-empty keys to `pairs`; returns how many. The first free one takes it."""
+    there = {key: j for j, key in enumerate(right) if key}
+    used = set(pairs.values())
+    before = len(pairs)
+    for i, key in enumerate(left):
+        j = there.get(key)
+        if i not in pairs and j is not None and j not in used:
+            pairs[i] = j
+            used.add(j)
+    return len(pairs) - before
+
+
+def pair_single(
+    left: pd.Series,
+    right: pd.Series,
+    ids: list[np.ndarray],
+    pairs: dict[int, int],
+    same_organism: bool = True,
+) -> int:
+    """As `pair_first`, for keys that only one gene of either list has, and genes whose ids do not differ."""
+    used = set(pairs.values())
+    single = [~keys.duplicated(keep=False) for keys in (left, right)]
+    there = {key: j for j, key in enumerate(right) if key and single[1][j] and j not in used}
+    before = len(pairs)
+    for i, key in enumerate(left):
+        j = there.get(key) if i not in pairs and single[0][i] else None
+        if j is None or (same_organism and ids[0][i] and ids[1][j] and ids[0][i] != ids[1][j]):
+            continue
+        pairs[i] = j
+    return len(pairs) - before
+
+
+def gene_match(pairs: dict[int, int], ways: dict[str, int], n_left: int, n_right: int) -> GeneMatch:
+    """`pairs` as positions in the order of the left list, with the share of either list that was found."""
     order = np.array(sorted(pairs), dtype=int)
     return GeneMatch(
         left=order,
         right=np.array([pairs[i] for i in order], dtype=int),
-        left_rate=len(order) / max(len(left), 1),
-        right_rate=len(order) / max(len(right), 1),
+        left_rate=len(order) / max(n_left, 1),
+        right_rate=len(order) / max(n_right, 1),
+        ways={way: found for way, found in ways.items() if found},
     )
