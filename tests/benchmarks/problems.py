@@ -88,6 +88,11 @@ class Problem:
         """The atlas's cells."""
         return self.atlas.cells
 
+    @property
+    def absent(self) -> list[str]:
+        """Types of the truth that the atlas has no cells of."""
+        return [name for name in self.truth if name not in self.atlas.signatures]
+
     def measuring(self, genes: np.ndarray, name: str) -> "Problem":
         """The same spots, of which only `genes` (positions) were measured."""
         return replace(self, name=name, spots=self.spots[:, genes].copy())
