@@ -72,6 +72,38 @@ def test_proportions_must_sum_to_one_and_provenance_comes_back(tmp_path):
     assert contracts.type_columns(unknown) == ["T", "B", "unknown"]
 
 
+def with_unknown() -> pd.DataFrame:
+    columns = {"T": [0.2, 0.0], "B": [0.2, 0.0], "unknown": [0.6, 1.0]}
+    spread = {"T_sd": [0.1, 0.1], "B_sd": [0.1, 0.1], "unknown_sd": [0.2, 0.2], "gate": [0.5, np.nan]}
+    return pd.DataFrame({**columns, **spread}, index=["s1", "s2"])
+
+
+def test_unknown_is_part_of_a_composition_and_the_gate_is_not(tmp_path):
+    path = tmp_path / "sparank.parquet"
+    contracts.write_table(with_unknown(), path, contracts.PROPORTIONS)
+    back = contracts.read_table(path, contracts.PROPORTIONS)
+    assert contracts.type_columns(back) == ["T", "B", "unknown"]
+    assert np.isnan(back["gate"].iloc[1])
+
+
+@pytest.mark.parametrize(
+    ("column", "said"), [("gate", "between 0 and 1"), ("B_sd", "negative"), ("T", "sum to 1")]
+)
+def test_a_composition_out_of_its_bounds_breaks_the_contract(tmp_path, column, said):
+    wrong = with_unknown()
+    wrong[column] = -0.5
+    with pytest.raises(InputError, match=said):
+        contracts.write_table(wrong, tmp_path / "x.parquet", contracts.PROPORTIONS)
+
+
+def test_known_shares_leave_unknown_out_and_sum_to_one():
+    known = contracts.known_shares(with_unknown())
+    assert list(known) == ["T", "B"]
+    assert known.loc["s1"].tolist() == [0.5, 0.5] and known.loc["s2"].tolist() == [0.5, 0.5]
+    plain = with_unknown()[["T", "B"]]
+    assert contracts.known_shares(plain).equals(plain)
+
+
 def test_duplicate_genes_are_summed_and_namesakes_kept_apart():
     counts = sp.csr_matrix(np.array([[1, 2, 4, 8, 16]], dtype=np.float32))
     ids = ["ENSG00000000001.2", "ENSG00000000001", "ENSG00000000002", "", ""]

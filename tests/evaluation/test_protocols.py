@@ -119,6 +119,34 @@ def test_a_type_the_method_lacks_counts_as_zero_and_is_said(run, truth, caplog):
     assert "Neuron" in caplog.text
 
 
+def test_unknown_is_left_out_of_the_types_and_scored_by_itself(run, truth):
+    """The right half holds a type nobody knows: the method says so, and its types keep their scores."""
+    share = np.where(np.arange(N) % 10 < 5, 0.0, 0.5)
+    truth.mul(1 - share, axis=0).assign(Unknown=share).to_csv(run / "truth.csv", index_label="barcode")
+    good = read_table(run / "good.parquet", PROPORTIONS)
+    before = evaluate(run, run / "truth.csv")
+    said = np.clip(share + np.random.default_rng(0).uniform(-0.1, 0.1, N), 0, 1)
+    stated = good.mul(1 - said, axis=0).assign(unknown=said, unknown_sd=0.1, gate=1.0)
+    write_table(stated, run / "good.parquet", PROPORTIONS, good.attrs["tissuemake"])
+    after = evaluate(run, run / "truth.csv")
+    for metric in ("pearson", "rmse", "jsd", "pearson[B cells]", "spots", "agreement_with[poor]"):
+        assert value(after, "deconvolution", "good", metric) == pytest.approx(
+            value(before, "deconvolution", "good", metric)
+        )
+    assert value(after, "deconvolution", "good", "unknown_auroc") == 1.0
+    assert value(after, "deconvolution", "good", "unknown_pearson") > 0.9
+    assert 0 < value(after, "deconvolution", "good", "unknown_rmse") < 0.1
+    assert not before["metric"].str.startswith("unknown").any()
+    assert not after["metric"].isin(["pearson[unknown]", "pearson[Unknown]", "pearson[gate]"]).any()
+
+
+def test_a_spot_unknown_altogether_has_no_composition_to_score(run, truth):
+    truth["unknown"] = 0.0
+    truth.loc[["s0", "s1"]] = [0.0, 0.0, 0.0, 1.0]
+    truth.to_csv(run / "truth.csv", index_label="barcode")
+    assert value(evaluate(run, run / "truth.csv"), "deconvolution", "good", "spots") == N - 2
+
+
 def test_without_truth_methods_are_compared(run):
     table = evaluate(run)
     deconvolution = table[table["task"] == "deconvolution"]

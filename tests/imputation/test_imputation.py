@@ -54,6 +54,25 @@ def test_file_to_file_keeps_the_contract(method, files, spots, tmp_path):
     assert imputed.uns["tissuemake"]["n_held_out"] == 20
 
 
+def test_unknown_shares_and_the_gate_change_no_prediction(files, composition, tmp_path):
+    """What the reference does not contain has no profile: the known types stand for the whole spot."""
+    expected, found = tmp_path / "plain.h5ad", tmp_path / "unknown.h5ad"
+    impute("reference", *files, expected, held_out_genes=10)
+    half = np.linspace(0, 0.9, len(composition))
+    stated = composition.mul(1 - half, axis=0).assign(unknown=half, unknown_sd=0.1, gate=0.5)
+    write_table(stated, files[3], PROPORTIONS, {"method": "sparank"})
+    impute("reference", *files, found, held_out_genes=10)
+    left, right = (read_anndata(path, IMPUTED) for path in (expected, found))
+    np.testing.assert_allclose(left.X, right.X, rtol=1e-4)
+
+
+def test_a_composition_of_other_types_is_refused_by_name(files, composition):
+    write_table(composition.add_prefix("other "), files[3], PROPORTIONS)
+    with pytest.raises(InputError) as caught:
+        impute("reference", *files, files[3].with_name("x.h5ad"), held_out_genes=10)
+    assert caught.value.code == "no_shared_types" and "other left" in caught.value.message
+
+
 def test_all_methods_hide_the_same_genes(files, tmp_path):
     names = []
     for method in ("reference", "neighbors"):

@@ -41,7 +41,7 @@ class TableContract:
     index: str | None = None
     columns: tuple[str, ...] = ()
     numeric: bool = False
-    # Type columns of a composition sum to 1; columns with this suffix are their uncertainty.
+    # Types and unknown of a composition sum to 1; columns with SD_SUFFIX are their uncertainty, GATE stands apart.
     composition: bool = False
 
 
@@ -72,6 +72,12 @@ REFERENCE = AnnDataContract(
     uns=("tissuemake",),
     counts="X",
 )
+EMBEDDINGS = AnnDataContract(
+    "embeddings",
+    "embed_tiles",
+    obs=("x", "y", "kind", "size_um"),
+    uns=("tissuemake",),
+)
 IMPUTED = AnnDataContract(
     "imputed",
     "impute_genes",
@@ -84,6 +90,10 @@ EMBEDDINGS = AnnDataContract(
 
 PROPORTIONS = TableContract(
     "proportions", "deconvolve_spots", index="barcode", numeric=True, composition=True
+)
+# The genes that spoke for each cell type, best first (rank 1), as the model saw this sample.
+ATTRIBUTIONS = TableContract(
+    "attributions", "deconvolve_sparank", columns=("cell_type", "gene", "score", "rank")
 )
 SIGNATURES = TableContract("signatures", "prepare_reference", index="gene", numeric=True)
 MARKERS = TableContract(
@@ -111,6 +121,10 @@ ATTRIBUTIONS = TableContract(
     "attributions", "deconvolve_sparank", columns=("cell_type", "gene", "score", "rank")
 )
 SD_SUFFIX = "_sd"
+# Share of a spot that no type of the reference explains; a part of its composition.
+UNKNOWN = "unknown"
+# How far a model leaned on counts alone (1) rather than on the image; NaN where a spot has no image.
+GATE = "gate"
 # Columns of proportions that are no cell type: the share of what the reference lacks, and how much the model
 # leaned on RNA rather than on the image (1: on RNA alone).
 UNKNOWN = "unknown"
@@ -217,19 +231,44 @@ def check_table(frame: pd.DataFrame, contract: TableContract, path: str | Path) 
     if contract.numeric and not all(pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes):
         raise _broken(path, contract, "a column is not numeric")
     if contract.composition and len(frame):
-        shares = frame[type_columns(frame)].to_numpy()
-        if not np.isfinite(shares).all() or shares.min() < 0 or np.abs(shares.sum(1) - 1).max() > 1e-4:
-            raise _broken(path, contract, "rows do not sum to 1")
+        _check_composition(frame, contract, path)
+
+
+def _check_composition(frame: pd.DataFrame, contract: TableContract, path: str | Path) -> None:
+    types = type_columns(frame)
+    shares = frame[types].to_numpy()
+    if not np.isfinite(shares).all() or shares.min() < 0 or np.abs(shares.sum(1) - 1).max() > 1e-4:
+        raise _broken(path, contract, "rows do not sum to 1")
+    if GATE in frame and not frame[GATE].dropna().between(0, 1).all():
+        raise _broken(path, contract, f"{GATE} is not between 0 and 1")
+    spread = frame[[name for name in frame.columns if name not in types and name != GATE]].to_numpy()
+    if (spread < 0).any():
+        raise _broken(path, contract, f"a column {SD_SUFFIX} is negative")
 
 
 def type_columns(proportions: pd.DataFrame) -> list[str]:
-    """Names of the columns that sum to 1: cell types and ``unknown``, without ``_sd`` companions and ``gate``."""
+    """Names of the columns of a proportions table that sum to 1: cell types and, if there, ``unknown``.
+
+    Their ``_sd`` companions and ``gate`` are not among them.
+    """
     names = set(proportions.columns)
     return [
         name
         for name in proportions.columns
         if name != GATE and not (name.endswith(SD_SUFFIX) and name.removesuffix(SD_SUFFIX) in names)
     ]
+
+
+def known_shares(proportions: pd.DataFrame) -> pd.DataFrame:
+    """Shares of the cell types among what the reference knows: without ``unknown``, rows sum to 1 again.
+
+    A spot that is unknown altogether gets equal shares, the answer that claims nothing.
+    """
+    shares = proportions[[name for name in type_columns(proportions) if name != UNKNOWN]]
+    if UNKNOWN not in proportions:
+        return shares
+    total = shares.sum(axis=1)
+    return shares.div(total.where(total > 0), axis=0).fillna(1 / max(shares.shape[1], 1))
 
 
 def _broken(path: str | Path, contract: AnnDataContract | TableContract, what: str) -> InputError:

@@ -68,6 +68,16 @@ def presence_precision(found: np.ndarray, truth: np.ndarray) -> float:
     return float(average_precision_score(present, np.asarray(found).ravel()))
 
 
+def presence_rank(found: np.ndarray, truth: np.ndarray) -> float:
+    """Area under the ROC curve of "there is any of it": 0.5 by chance. NaN where every row has some, or none."""
+    from sklearn.metrics import roc_auc_score
+
+    present = np.asarray(truth).ravel() > 0
+    if present.all() or not present.any():
+        return float("nan")
+    return float(roc_auc_score(present, np.asarray(found).ravel()))
+
+
 def partial_pearson(left: np.ndarray, right: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Correlation of matching columns with the variable(s) `given` regressed out of both.
 

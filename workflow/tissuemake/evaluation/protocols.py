@@ -11,9 +11,10 @@ from tissuemake.contracts import (
     FILTERED,
     IMPUTED,
     PROPORTIONS,
+    UNKNOWN,
+    known_shares,
     read_anndata,
     read_table,
-    type_columns,
     write_table,
 )
 from tissuemake.evaluation import scores
@@ -72,9 +73,10 @@ def evaluate_sample(
     with measured("evaluation", sample=sample, seed=seed) as record:
         known = read_truth(truth, spots.obs_names) if truth and compositions else None
         zones = read_labels(labels, spots, source_path) if labels and len(regions.columns) else None
-        types = {method: table[type_columns(table)] for method, table in compositions.items()}
+        types = {method: known_shares(table) for method, table in compositions.items()}
+        unknown = {method: table[UNKNOWN] for method, table in compositions.items() if UNKNOWN in table}
         found = {
-            "deconvolution": scores.composition(types, known),
+            "deconvolution": scores.composition(types, known, unknown),
             "imputation": scores.imputation(predictions, spots) if predictions else [],
             "domains": scores.domains(regions.loc[spots.obs_names], spots, zones, seed)
             if len(regions.columns)

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from scipy.spatial import cKDTree
 
 from tissuemake.evaluation import metrics
-from tissuemake.evaluation.tables import as_array, match_types
+from tissuemake.evaluation.tables import as_array, match_types, without_unknown
 from tissuemake.expression import most_variable
 
 PERMUTATIONS = 20
@@ -20,15 +20,27 @@ NEIGHBORS = 6
 Scores = list[tuple[str, str, float]]
 
 
-def composition(proportions: dict[str, pd.DataFrame], truth: pd.DataFrame | None) -> Scores:
+def composition(
+    proportions: dict[str, pd.DataFrame],
+    truth: pd.DataFrame | None,
+    unknown: dict[str, pd.Series] | None = None,
+) -> Scores:
     """(method, metric, value) for compositions: against the truth, where there is one, and each other.
 
     ``pearson``: mean over the truth's types that vary, a type the method lacks counting 0;
     ``pearson_shared``: over the types both have; ``pearson[TYPE]``: each. ``rmse``, ``jsd``: mean over
     spots, over the union of types. ``aupr``: of a type's presence. Baselines: ``uniform``, and
     ``mean_composition``: in every spot the truth's own mean, which no method could know.
+
+    All of these are of the types alone, `proportions` and truth without ``unknown`` and summing to 1. Where the
+    truth has a column ``unknown``, the `unknown` shares of the methods that state them are scored by
+    themselves: ``unknown_pearson``, ``unknown_rmse``, ``unknown_auroc`` (spots with any against those with none).
     """
     scores: Scores = []
+    if truth is not None:
+        truth, hidden = without_unknown(truth)
+        for method, share in (unknown or {}).items() if hidden is not None else ():
+            scores += _against_unknown(method, share.loc[hidden.index], hidden)
     if truth is not None and len(truth):
         found = sorted(set().union(*(table.columns for table in proportions.values())))
         truth = match_types(truth, found)
@@ -58,6 +70,15 @@ def _against_truth(method: str, table: pd.DataFrame, truth: pd.DataFrame, types:
         (method, "aupr", metrics.presence_precision(found, known)),
         (method, "spots", float(len(truth))),
         *((method, f"pearson[{name}]", value) for name, value in each.items()),
+    ]
+
+
+def _against_unknown(method: str, share: pd.Series, truth: pd.Series) -> Scores:
+    found, known = share.to_numpy(np.float64)[:, None], truth.to_numpy(np.float64)[:, None]
+    return [
+        (method, "unknown_pearson", float(metrics.pearson(found, known)[0])),
+        (method, "unknown_rmse", float(np.sqrt(((found - known) ** 2).mean()))),
+        (method, "unknown_auroc", metrics.presence_rank(found, known)),
     ]
 
 

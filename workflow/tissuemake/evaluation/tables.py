@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from tissuemake.contracts import UNKNOWN
 from tissuemake.delimited import read_by_barcode
 from tissuemake.errors import InputError
 from tissuemake.labels import is_named, label_text
@@ -101,6 +102,19 @@ def match_types(truth: pd.DataFrame, found: list[str]) -> pd.DataFrame:
     if extra:
         log.warning("Types of the reference that the truth does not know: %s", extra)
     return truth
+
+
+def without_unknown(truth: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series | None]:
+    """The types of `truth`, summing to 1 again, and its ``unknown`` share, None where it has no such column.
+
+    Spots that are unknown altogether have no composition of types, and are left out of the first.
+    """
+    columns = [name for name in truth if _plain(name) == UNKNOWN]
+    if not columns:
+        return truth, None
+    types = truth.drop(columns=columns)
+    total = types.sum(axis=1)
+    return types[total > 0].div(total[total > 0], axis=0), truth[columns].sum(axis=1)
 
 
 def _plain(name: object) -> str:

@@ -11,9 +11,9 @@ from tissuemake.contracts import (
     PROPORTIONS,
     REFERENCE,
     SIGNATURES,
+    known_shares,
     read_anndata,
     read_table,
-    type_columns,
     write_anndata,
 )
 from tissuemake.errors import InputError, refuse_unknown_method
@@ -67,7 +67,7 @@ def impute(
                 spots,
                 read_anndata(reference, REFERENCE),
                 read_table(signatures, SIGNATURES),
-                table[type_columns(table)],
+                known_shares(table),
                 hidden,
                 folds=folds,
                 seed=seed,

@@ -50,6 +50,13 @@ def predict(
         )
     profile = signatures.loc[reference.var_names]
     types = [name for name in profile.columns if name in proportions]
+    if not types:
+        raise InputError(
+            "no_shared_types",
+            f"The composition ({', '.join(map(str, proportions.columns[:3]))}, …) and the reference "
+            f"({', '.join(map(str, profile.columns[:3]))}, …) share no cell type.",
+            "Give the sample the reference that its first deconvolution method was made from.",
+        )
     profile = profile[types].to_numpy(np.float64)
     shares = proportions.loc[spots.obs_names, types].to_numpy(np.float64)
 
