@@ -37,6 +37,14 @@ class Trainable(LightningModule):
             optimizer.load_state_dict({"state": self._optimizer_state, "param_groups": groups})
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: object, **__: object) -> None:
+        """Clip to `schedule.clip`; here, because lightning refuses fused optimisers in mixed precision.
+
+        Its reason, scaled gradients, holds for float16 only, which no device of ours uses.
+        """
+        if self.schedule.clip:
+            nn.utils.clip_grad_norm_(self.parameters(), self.schedule.clip)
+
 
 def decay_groups(module: nn.Module, weight_decay: float, undecayed: tuple[str, ...] = ()) -> list[dict]:
     """Split the trained parameters: matrices and kernels decay; biases, norms and embeddings do not."""

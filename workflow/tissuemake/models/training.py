@@ -89,7 +89,6 @@ def _train(module: Trainable, train: StepStream, valid: Iterable, journal: Journ
             plugins=_plugins(device),
             max_epochs=-1,
             max_steps=schedule.steps - journal.curve.step,
-            gradient_clip_val=schedule.clip or None,
             val_check_interval=schedule.validate_every,
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
