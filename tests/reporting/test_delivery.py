@@ -42,7 +42,7 @@ def test_manifest_vouches_for_every_file(delivery, toy):
     assert all(files.sha256(delivery / name) == digest for name, digest in outputs.items())
     assert {entry["sha256"] for entry in manifest["inputs"]} >= {files.sha256(toy.check)}
     assert len(manifest["inputs"]) == 4
-    assert manifest["devices"] == ["cpu"]
+    assert manifest["devices"] == ["cpu", "cpu (2 threads)"]
     assert manifest["seeds"]["deconvolution/nnls"] == 1
     assert manifest["config"] == {"seed": 1}
 

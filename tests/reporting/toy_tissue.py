@@ -14,6 +14,42 @@ TYPES = ["Tumour </script><script>alert(1)</script>", "T cell / NK", "Myeloid & 
 HOSTILE_GENE = "<img src=x onerror=alert(2)>"
 SPOTS, GENES, SCALE, PITCH = 60, 50, 0.25, 160.0
 
+MODEL = {
+    "architecture": {"layers": 4, "width": 96},
+    "preset": "tiny",
+    "reference": "<em>atlas</em>",
+    "labels": TYPES,
+    "vocabulary": [f"GENE{i}" for i in range(500)],
+}
+
+CARD = """---
+tags: [sparank]
+---
+
+# sparank-atlas
+
+## Intended use
+
+Spots of <b>breast</b>.
+
+## Training data
+
+| file | sha256 |
+| --- | --- |
+| ref\\|erence.h5ad | 0123abcd |
+
+## Scores on held-out donors
+
+| score | value |
+| --- | --- |
+| pearson, simulated spots | 0.871 |
+
+## Where it fails
+
+- Types that the atlas lacks.
+- Depth below 300 counts.
+"""
+
 
 class Toy:
     """Paths of the toy sample's files, and what `report_sample` and `deliver_sample` want."""
@@ -37,6 +73,7 @@ class Toy:
         self._shares()
         self._write_spots(image)
         self._write_methods()
+        self._write_model()
         self._write_statistics()
 
     def _path(self, name: str) -> Path:
@@ -138,6 +175,55 @@ class Toy:
         self.domains = self._path("domains.parquet")
         contracts.write_table(domains, self.domains, contracts.DOMAINS, {**ran, "method": "leiden"})
 
+    def _write_model(self) -> None:
+        """A pretrained method: its table with doubts, the genes that spoke, its folder, the markers."""
+        self.model = self._path("models/sparank-atlas/config.json").parent
+        files.write_json(MODEL, self.model / "config.json")
+        (self.model / "model.safetensors").write_bytes(b"no weights at all")
+        (self.model / "README.md").write_text(CARD)
+        step = np.arange(20, 401, 20)
+        curve = pd.DataFrame({"step": step, "train_loss": 20 * np.exp(-step / 30) - 4})
+        curve["valid_loss"] = -3.8 + 30 / step + (step / 800) ** 2
+        curve["learning_rate"], curve["seconds"] = 1e-3, step * 0.3
+        curve.attrs = {
+            "tissuemake": {
+                "seed": 7,
+                "device": "cpu (2 threads)",
+                "best_step": int(step[curve["valid_loss"].idxmin()]),
+            }
+        }
+        curve.to_parquet(self.model / "training.parquet")
+        table = pd.DataFrame(self.shares, index=self.barcodes, columns=TYPES)
+        unknown = 0.02 + 0.5 * (self.domain == "10") * self.rng.random(self.spots)
+        noisy = np.clip(table + self.rng.normal(0, 0.05, table.shape), 0, 1)
+        noisy = noisy.div(noisy.sum(axis=1), axis=0).mul(1 - unknown, axis=0)
+        noisy[contracts.UNKNOWN] = unknown
+        for name in list(noisy):
+            noisy[f"{name}{contracts.SD_SUFFIX}"] = 0.02 + 0.3 * noisy[name] * (1 - noisy[name])
+        noisy[contracts.GATE] = 0.4 + 0.5 * self.rng.random(self.spots)
+        ran = {"method": "sparank", "device": "cpu (2 threads)", "seed": 1, "seconds": 3.5, "peak_memory_mb": 900.0,
+               "model": str(self.model), "weights_sha256": files.sha256(self.model / "model.safetensors")}  # fmt: skip
+        self.proportions["sparank"] = self._path("proportions/sparank.parquet")
+        contracts.write_table(noisy, self.proportions["sparank"], contracts.PROPORTIONS, ran)
+        rows = [
+            (name, self.genes[3 * i + k], 1.0 - 0.1 * k, k + 1)
+            for i, name in enumerate(TYPES)
+            for k in range(8)
+        ]
+        spoke = pd.DataFrame(rows, columns=contracts.ATTRIBUTIONS.columns)
+        self.attributions = {"sparank": self._path("attributions/sparank.parquet")}
+        contracts.write_table(spoke, self.attributions["sparank"], contracts.ATTRIBUTIONS)
+        rows = [
+            (name, self.genes[3 * i + 2 * k], 5.0 - k, k + 1)
+            for i, name in enumerate(TYPES)
+            for k in range(6)
+        ]
+        self.markers = self._path("markers.parquet")
+        contracts.write_table(
+            pd.DataFrame(rows, columns=contracts.MARKERS.columns), self.markers, contracts.MARKERS
+        )
+        self.models = {"sparank": self.model}
+
     def _write_statistics(self) -> None:
         moran = pd.DataFrame({"I": np.linspace(0.8, -0.1, 20), "pval_norm_fdr": 0.01}, index=self.genes[:20])
         pairs = [(a, b) for a in ("1", "2", "10") for b in ("1", "2", "10")]
@@ -182,5 +268,8 @@ class Toy:
             "statistics",
             "evaluation",
             "row",
+            "attributions",
+            "models",
+            "markers",
         )
         return {name: getattr(self, name) for name in names}

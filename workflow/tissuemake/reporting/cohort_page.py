@@ -8,9 +8,11 @@ import anndata as ad
 import pandas as pd
 
 from tissuemake import contracts, files
-from tissuemake.contracts import type_columns
+from tissuemake.contracts import UNKNOWN, type_columns
 from tissuemake.reporting import pages, scores
+from tissuemake.reporting.comparison import doubts
 from tissuemake.reporting.thumbnail import draw_thumbnail
+from tissuemake.reporting.type_layers import by_abundance
 
 ORDER = {"fail": 0, "warn": 1, "pass": 2}
 DOMINANT = 3
@@ -35,6 +37,7 @@ class Entry:
     numbers: dict = field(default_factory=dict)
     dominant: list[tuple[str, float]] = field(default_factory=list)
     best: dict | None = None
+    models: list[dict] = field(default_factory=list)
 
     @property
     def rank(self) -> int:
@@ -99,6 +102,7 @@ def report_cohort(
         counts={status: sum(entry.status == status for entry in entries) for status in ORDER},
         observations=sum(entry.numbers.get("kept", 0) for entry in entries),
         tasks=scores.cohort_tables(evaluation),
+        with_models=any(entry.models for entry in entries),
     )
     pages.write_page(html, output)
 
@@ -131,10 +135,13 @@ def _entry(
     if filtered is None or status == "fail":
         return Entry(sample, "fail", row, findings if status == "fail" else [*findings, UNFINISHED])
     adata = contracts.read_annotations(filtered, contracts.FILTERED)
-    types = _types(proportions)
+    tables = {
+        method: contracts.read_table(path, contracts.PROPORTIONS) for method, path in proportions.items()
+    }
+    types = _types(tables)
     domain = contracts.read_table(domains, contracts.DOMAINS) if domains else None
     dominant, colours_by = _dominant(types)
-    records = _records(proportions, imputed, domain)
+    records = _records(tables, imputed, domain)
     return Entry(
         sample,
         status,
@@ -145,22 +152,43 @@ def _entry(
         numbers={**_numbers(adata, domain), **_cost(records)},
         dominant=dominant,
         best=scores.best_method(evaluation, "deconvolution") if len(evaluation) else None,
+        models=models_used(tables),
     )
 
 
-def _types(proportions: dict[str, Path]) -> pd.DataFrame | None:
+def models_used(tables: dict[str, pd.DataFrame]) -> list[dict]:
+    """Return ``method``, ``model``, ``sha256`` (its beginning) and ``unknown`` of methods that used a pretrained model.
+
+    Methods without a model count as well where they state an unknown share.
+    """
+    found = []
+    for method, table in tables.items():
+        record = table.attrs.get("tissuemake", {})
+        unknown = doubts(table).get("unknown")
+        if record.get("model") or unknown is not None:
+            found.append(
+                {
+                    "method": method,
+                    "model": str(record.get("model") or "").rstrip("/").rsplit("/", 1)[-1],
+                    "sha256": str(record.get("weights_sha256", ""))[:12],
+                    "unknown": unknown,
+                }
+            )
+    return found
+
+
+def _types(tables: dict[str, pd.DataFrame]) -> pd.DataFrame | None:
     """The first method's composition, as the sample page shows it first."""
-    for path in proportions.values():
-        table = contracts.read_table(path, contracts.PROPORTIONS)
-        return table[type_columns(table)]
+    for table in tables.values():
+        return table[type_columns(table)].rename(columns=str)
     return None
 
 
 def _dominant(types: pd.DataFrame | None) -> tuple[list[tuple[str, float]], pd.Series | None]:
     if types is None or types.empty:
         return [], None
-    mean = types.mean().sort_values(ascending=False, kind="stable")
-    order = list(mean.index)
+    order = by_abundance(types)
+    mean = types[order].mean().drop(UNKNOWN, errors="ignore")
     top = [(str(name), float(share)) for name, share in mean.head(DOMINANT).items()]
     return top, types[order].idxmax(axis=1).astype(pd.CategoricalDtype(order))
 
@@ -183,11 +211,10 @@ def _numbers(adata: ad.AnnData, domains: pd.DataFrame | None) -> dict:
 
 
 def _records(
-    proportions: dict[str, Path], imputed: dict[str, Path], domains: pd.DataFrame | None
+    tables: dict[str, pd.DataFrame], imputed: dict[str, Path], domains: pd.DataFrame | None
 ) -> list[dict]:
     records = [] if domains is None else [domains.attrs.get("tissuemake", {})]
-    for path in proportions.values():
-        records.append(contracts.read_table(path, contracts.PROPORTIONS).attrs.get("tissuemake", {}))
+    records += [table.attrs.get("tissuemake", {}) for table in tables.values()]
     for path in imputed.values():
         data = ad.read_h5ad(path, backed="r")
         records.append(dict(data.uns["tissuemake"]))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from tissuemake import contracts, files, provenance
 from tissuemake.contracts import type_columns
+from tissuemake.reporting.models import read_model, summary
 from tissuemake.reporting.pages import plain
 from tissuemake.reporting.spatialdata_zarr import write_spatialdata
 from tissuemake.sheets import PATH_COLUMNS, Sample
@@ -33,6 +34,8 @@ def deliver_sample(
     config: dict,
     output: Path,
     ingested: Path | None = None,
+    attributions: dict[str, Path] | None = None,
+    models: dict[str, Path] | None = None,
     inputs: list[Path] | None = None,
 ) -> None:
     """Write the delivery of one sample into the folder `output`, ``manifest.json`` last: it vouches for the rest.
@@ -47,6 +50,9 @@ def deliver_sample(
         Files of the contracts of those names; the manifest holds their hashes.
     report
         The sample's page, copied.
+    attributions, models
+        Method → genes that spoke for each type, delivered as ``attributions_METHOD.parquet``; folder of its
+        model, whose card and hash the manifest holds.
     row
         The sample's row of the sheet.
     config
@@ -63,7 +69,7 @@ def deliver_sample(
     output = Path(output)
     inputs = named_inputs(row) if inputs is None else inputs
     output.mkdir(parents=True, exist_ok=True)
-    for stale in (output / MANIFEST, *output.glob("imputed_*.h5ad")):
+    for stale in (output / MANIFEST, *output.glob("imputed_*.h5ad"), *output.glob("attributions_*.parquet")):
         stale.unlink(missing_ok=True)
     adata, records = gather(filtered, proportions, domains)
     outputs = [output / f"{sample}.h5ad"]
@@ -75,9 +81,11 @@ def deliver_sample(
         contracts.write_anndata(place(prediction, adata), outputs[-1], contracts.IMPUTED)
     outputs.append(output / f"{sample}.spatialdata.zarr.zip")
     write_spatialdata(adata, sample, outputs[-1])
-    outputs.append(output / "report.html")
-    with files.atomic(outputs[-1]) as partial:
-        shutil.copyfile(report, partial)
+    copies = {f"attributions_{method}.parquet": path for method, path in (attributions or {}).items()}
+    for name, path in {**copies, "report.html": report}.items():
+        outputs.append(output / name)
+        with files.atomic(outputs[-1]) as partial:
+            shutil.copyfile(path, partial)
     between = [filtered, check, domains, *proportions.values(), *imputed.values()]
     between = [ingested, *between] if ingested else between
     manifest = {
@@ -89,6 +97,7 @@ def deliver_sample(
         "sheet_row": row,
         "config": config,
         "steps": records,
+        "models": {method: summary(read_model(folder)) for method, folder in (models or {}).items()},
         "inputs": [_entry(path) for given in inputs for path in _files_of(Path(given))],
         "intermediate": [_entry(Path(path)) for path in between],
         "outputs": [_entry(path, output) for path in outputs],

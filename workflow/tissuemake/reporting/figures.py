@@ -18,6 +18,7 @@ def histogram(
     log: bool = False,
     bins: int = 32,
     noun: str = "spots",
+    span: tuple[float, float] | None = None,
 ) -> Markup:
     """Draw the distributions of `series` (name → values) over one another.
 
@@ -27,13 +28,15 @@ def histogram(
         Thresholds: a value on the x axis and what it is called.
     log
         Whether the x axis is logarithmic; values below 1 then stand at 1.
+    span
+        The x axis from end to end; None: as far as the values go.
     """
     finite = {name: np.asarray(values, float)[np.isfinite(values)] for name, values in series.items()}
     everything = np.concatenate([*finite.values(), [value for value, _ in lines or []]])
     if sum(map(len, finite.values())) == 0:
         return Markup('<p class="hint">No values.</p>')
     forward = (lambda x: np.log10(np.maximum(x, 1))) if log else np.asarray
-    low, high = float(forward(everything).min()), float(forward(everything).max())
+    low, high = span or (float(forward(everything).min()), float(forward(everything).max()))
     if high <= low:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, bins + 1)

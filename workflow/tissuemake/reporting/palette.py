@@ -10,6 +10,8 @@ CATEGORICAL = (
     "#2d693c", "#780f78", "#b42d00", "#3cd296", "#69e1ff", "#a54b87", "#0069d2", "#c30fa5",
 )  # fmt: skip
 MISSING = "#9aa0a6"
+# Darker than "no value", and none of the classes.
+UNKNOWN_COLOUR = "#50555b"
 
 # Anchors of matplotlib's viridis (van der Walt & Smith, CC0), every 1/16; between them straight lines.
 _VIRIDIS = (

@@ -1,6 +1,6 @@
 """The page of one sample: the tissue to look at first, then everything known about it, in one file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anndata as ad
@@ -8,8 +8,11 @@ import pandas as pd
 
 from tissuemake import contracts, files
 from tissuemake.reporting import pages, scores, summaries
-from tissuemake.reporting.layers import collect_groups, type_colours
+from tissuemake.reporting.comparison import compare_methods
+from tissuemake.reporting.layer_groups import collect_groups
+from tissuemake.reporting.models import Model, model_section, read_model
 from tissuemake.reporting.tissue_view import MAX_SHOWN, build_view, small_picture
+from tissuemake.reporting.type_layers import type_colours
 
 STYLES = ("base.css", "viewer.css")
 SCRIPTS = ("scene.js", "canvas.js", "viewer.js")
@@ -32,6 +35,9 @@ class SampleFiles:
     domains: pd.DataFrame
     statistics: dict[str, pd.DataFrame]
     evaluation: pd.DataFrame
+    attributions: dict[str, pd.DataFrame] = field(default_factory=dict)
+    models: dict[str, Model] = field(default_factory=dict)
+    markers: pd.DataFrame | None = None
 
 
 def report_sample(
@@ -47,6 +53,9 @@ def report_sample(
     row: dict,
     output: Path,
     qc_figure: Path | None = None,
+    attributions: dict[str, Path] | None = None,
+    models: dict[str, Path] | None = None,
+    markers: Path | None = None,
 ) -> None:
     """Write the self-contained HTML page of one sample.
 
@@ -66,6 +75,10 @@ def report_sample(
         The page.
     qc_figure
         PNG of quality over the tissue, shown as it is.
+    attributions, models
+        Method → table of the genes that spoke for each type, and folder of its model; of pretrained methods.
+    markers
+        Markers of the reference, to compare those genes with.
 
     Raises
     ------
@@ -90,6 +103,11 @@ def report_sample(
             for name, contract in tables.items()
         },
         evaluation=contracts.read_table(evaluation, contracts.EVALUATION),
+        attributions={
+            m: contracts.read_table(p, contracts.ATTRIBUTIONS) for m, p in (attributions or {}).items()
+        },
+        models={m: read_model(p) for m, p in (models or {}).items()},
+        markers=contracts.read_table(markers, contracts.MARKERS) if markers else None,
     )
     pages.write_page(sample_html(sample, found, row, qc_figure), output)
 
@@ -125,6 +143,12 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
             method: summaries.composition(table, main_domain, colours)
             for method, table in found.proportions.items()
         },
+        comparisons=compare_methods(found.proportions, f"{noun}s"),
+        models=[
+            model_section(method, found.models.get(method), found.attributions.get(method), found.markers)
+            for method in found.proportions
+            if method in found.models or method in found.attributions
+        ],
         heat_map=summaries.neighbourhood(found.statistics["neighborhood_enrichment"]),
         top_genes=summaries.top_genes(found.statistics["moran"]),
         top_pairs=summaries.top_pairs(found.statistics["ligand_receptor"]),

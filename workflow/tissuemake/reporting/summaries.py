@@ -6,7 +6,8 @@ import pandas as pd
 
 from tissuemake.contracts import type_columns
 from tissuemake.reporting import figures
-from tissuemake.reporting.layers import QUALITY_COLUMNS, natural
+from tissuemake.reporting.layer_groups import QUALITY_COLUMNS
+from tissuemake.reporting.layers import natural
 
 TOP_ROWS = 15
 THRESHOLD_COLUMN = {
@@ -89,7 +90,7 @@ def dropped_reasons(adata: ad.AnnData) -> list[tuple[str, int]]:
 
 def composition(table: pd.DataFrame, domains: pd.Series | None, colours: dict[str, str]) -> dict:
     """Mean share of each type, over the tissue and in each domain; the colours are those of the map."""
-    types = table[type_columns(table)]
+    types = table[type_columns(table)].rename(columns=str)
     mean = types.mean().sort_values(ascending=False, kind="stable")
     scale = float(mean.max()) or 1.0
     rows = [
@@ -106,8 +107,11 @@ def composition(table: pd.DataFrame, domains: pd.Series | None, colours: dict[st
         grouped = types.groupby(domains.reindex(types.index).astype("object")).mean()
         sizes = domains.value_counts()
         for domain in sorted(grouped.index, key=lambda name: natural(str(name))):
+            # In the order of the colours, so that bars of two methods can be compared.
             shares = [
-                (str(name), float(grouped.loc[domain, name]), colours[str(name)]) for name in mean.index
+                (name, float(grouped.loc[domain, name]), colour)
+                for name, colour in colours.items()
+                if name in grouped
             ]
             top = sorted(shares, key=lambda item: -item[1])[:2]
             per_domain.append(

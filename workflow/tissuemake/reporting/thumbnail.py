@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageColor, ImageDraw
 
+from tissuemake.contracts import UNKNOWN
 from tissuemake.reporting.layers import class_layer
 from tissuemake.reporting.pages import data_uri
-from tissuemake.reporting.palette import MISSING
+from tissuemake.reporting.palette import MISSING, UNKNOWN_COLOUR, categorical
 from tissuemake.reporting.tissue_view import as_uint8
 
 SIDE = 168  # drawn at half this size: sharp on dense screens
@@ -78,7 +79,8 @@ def _paste_image(canvas: Image.Image, space: dict, low, high, scale: float, offs
 def _colours(names: pd.Index, classes: pd.Series | None, domains: pd.DataFrame | None) -> list[tuple]:
     if classes is not None:
         order = [str(name) for name in classes.cat.categories]
-        layer = class_layer("", classes.astype("object").reindex(names), order)
+        colours = {**dict(zip(order, categorical(len(order)), strict=True)), UNKNOWN: UNKNOWN_COLOUR}
+        layer = class_layer("", classes.astype("object").reindex(names), order, colours)
     elif domains is not None and len(domains.columns):
         method = "spatial" if "spatial" in domains else domains.columns[0]
         layer = class_layer("", domains[method].reindex(names))

@@ -51,6 +51,7 @@ def build_view(sample: str, adata: ad.AnnData, groups: list[Group]) -> TissueVie
         "count": len(rows),
         "mpp": scales.get("microns_per_pixel", 1.0),
         "diameter": scales.get("spot_diameter_fullres", 1.0),
+        "pie_diameter": _pie_diameter(scales, float(facts.get("pitch_um", 0.0))),
         "shape": SHAPES.get(str(facts.get("observation", "spot")), "circle"),
         "noun": str(facts.get("observation", "spot")),
         "image": picture,
@@ -146,12 +147,15 @@ def _layer(layer: Layer, rows: np.ndarray, bits: int, packer: "_Packer") -> dict
             "at": packer.add(codes),
             "categories": list(layer.categories),
             "colours": list(layer.colours),
+            "slices_in": layer.slices_in,
         }
     codes, low, high = quantise(values.astype(float), bits)
     finite = values[np.isfinite(values)]
     # One bright spot must not darken all the others: the colours end at the 99th percentile.
     ceiling = float(np.percentile(finite, 99)) if len(finite) else high
     floor = min(0.0, low) if low >= 0 and low < 0.3 * high else low
+    if np.isfinite(layer.ceiling):
+        ceiling = layer.ceiling
     if ceiling <= floor:
         ceiling = high if high > floor else floor + 1.0
     return {
@@ -161,7 +165,14 @@ def _layer(layer: Layer, rows: np.ndarray, bits: int, packer: "_Packer") -> dict
         "at": packer.add(codes),
         "range": [low, high],
         "colour_range": [floor, ceiling],
+        "spread_in": layer.spread_in,
     }
+
+
+def _pie_diameter(scales: dict[str, float], pitch_um: float) -> float:
+    """Pixels of a pie: on a lattice nearly up to its neighbours, because a spot alone is small for slices."""
+    diameter = scales.get("spot_diameter_fullres", 1.0)
+    return max(diameter, 0.94 * pitch_um / scales.get("microns_per_pixel", 1.0))
 
 
 def _dropped(dropped: pd.DataFrame, packer: "_Packer") -> dict:

@@ -2,6 +2,8 @@
 // Draws the tissue and moves about in it: drag, wheel, pinch, keys and buttons.
 
 const MIN_DOT = 1.1;
+// Below this radius in pixels slices run together, and the dominant colour says more.
+const MIN_PIE = 3.5;
 
 class TissueCanvas {
   constructor(canvas, scene, picture) {
@@ -36,7 +38,16 @@ class TissueCanvas {
     this.x = (left + right) / 2 - this.width / this.scale / 2;
     this.y = (top + bottom) / 2 - this.height / this.scale / 2;
     this.moved = false;
+    this.lead();
     this.schedule();
+  }
+
+  // Two maps beside each other always show the same part of the tissue.
+  lead() {
+    if (!this.peer) return;
+    const { x, y, scale, smallest, moved } = this;
+    Object.assign(this.peer, { x, y, scale, smallest, moved });
+    this.peer.schedule();
   }
 
   // Keeps the point under (px, py) where it is. Returns whether anything changed.
@@ -64,6 +75,7 @@ class TissueCanvas {
     this.x = Math.min(right, Math.max(left, this.x + w)) - w;
     this.y = Math.min(bottom, Math.max(top, this.y + h)) - h;
     this.moved = true;
+    this.lead();
     this.schedule();
   }
 
@@ -106,6 +118,8 @@ class TissueCanvas {
 
   drawSpots() {
     const { context, options, painted } = this;
+    const pie = (this.scene.pie_diameter / 2) * this.scale;
+    if (this.layer.slices && pie >= MIN_PIE) return this.drawPies(pie);
     const bins = painted.colours.length;
     for (let bin = 0; bin < bins; bin++) {
       const [from, to] = [painted.starts[bin], painted.starts[bin + 1]];
@@ -115,6 +129,36 @@ class TissueCanvas {
       context.globalAlpha = options.opacity * (options.fade && !muted ? 0.08 + 0.92 * share : 1) * (muted ? 0.12 : 1);
       context.fillStyle = muted ? this.scene.missing : painted.colours[bin];
       this.fillShapes(painted.order, from, to);
+    }
+    context.globalAlpha = 1;
+  }
+
+  // Every pie begins at twelve o'clock with the type that is most abundant in the tissue.
+  drawPies(radius) {
+    const { context, scene, layer, options } = this;
+    context.globalAlpha = options.opacity;
+    for (let i = 0; i < scene.count; i++) {
+      const x = (scene.xs[i] - this.x) * this.scale;
+      const y = (scene.ys[i] - this.y) * this.scale;
+      if (x < -radius || y < -radius || x > this.width + radius || y > this.height + radius) continue;
+      let from = -Math.PI / 2;
+      layer.slices.forEach((slice, k) => {
+        const share = numberAt(slice, i);
+        if (!(share > 0)) return;
+        const to = from + 2 * Math.PI * share;
+        const muted = options.only !== null && options.only !== k;
+        context.fillStyle = muted ? "rgba(255, 255, 255, 0.75)" : layer.colours[k];
+        context.beginPath();
+        context.moveTo(x, y);
+        context.arc(x, y, radius, from, to);
+        context.fill();
+        from = to;
+      });
+      context.lineWidth = 0.8;
+      context.strokeStyle = "rgba(20, 24, 27, 0.55)";
+      context.beginPath();
+      context.arc(x, y, radius, 0, 2 * Math.PI);
+      context.stroke();
     }
     context.globalAlpha = 1;
   }

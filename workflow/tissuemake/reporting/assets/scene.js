@@ -21,8 +21,20 @@ function loadScene() {
   dropped.codes = new Uint8Array(buffer, dropped.reason, dropped.count);
   for (const group of scene.groups)
     for (const layer of group.layers) layer.codes = codes(layer.bits, layer.at, n);
+  linkLayers(scene);
   scene.bounds = boundsOf(scene);
   return scene;
+}
+
+// Pies are made of the layers of another group, shares have their spread in one: they are not stored twice.
+function linkLayers(scene) {
+  const layersOf = (label) => scene.groups.find((group) => group.label === label)?.layers ?? [];
+  for (const group of scene.groups)
+    for (const layer of group.layers) {
+      const named = (group, label) => layersOf(group).find((other) => other.label === label);
+      if (layer.slices_in) layer.slices = layer.categories.map((name) => named(layer.slices_in, name));
+      if (layer.spread_in) layer.spread = named(layer.spread_in, layer.label);
+    }
 }
 
 function boundsOf(scene) {
@@ -47,9 +59,35 @@ function readValue(layer, i) {
   const top = 2 ** layer.bits - 1;
   const code = layer.codes[i];
   if (code === top) return "no value";
+  if (layer.slices) return readSlices(layer, i);
   if (layer.categories) return layer.categories[code];
+  return `${formatNumber(numberAt(layer, i))}${readSpread(layer, i)} ${layer.unit}`;
+}
+
+// The number of spot i in a layer of numbers; NaN where it has none.
+function numberAt(layer, i) {
+  const top = 2 ** layer.bits - 1;
+  if (layer.codes[i] === top) return NaN;
   const [low, high] = layer.range;
-  return `${formatNumber(low + (code / (top - 1)) * (high - low))} ${layer.unit}`;
+  return low + (layer.codes[i] / (top - 1)) * (high - low);
+}
+
+// The interval in which 90% of true shares should lie.
+function readSpread(layer, i) {
+  if (!layer.spread) return "";
+  const [mean, reach] = [numberAt(layer, i), 1.645 * numberAt(layer.spread, i)];
+  if (!Number.isFinite(reach)) return "";
+  return ` (90%: ${formatNumber(Math.max(0, mean - reach))} to ${formatNumber(Math.min(1, mean + reach))})`;
+}
+
+function readSlices(layer, i) {
+  return layer.slices
+    .map((slice, k) => [numberAt(slice, i), layer.categories[k]])
+    .filter(([share]) => share >= 0.05)
+    .sort((a, b) => b[0] - a[0])
+    .slice(0, 4)
+    .map(([share, name]) => `${name} ${Math.round(100 * share)}%`)
+    .join(", ");
 }
 
 function formatNumber(value) {

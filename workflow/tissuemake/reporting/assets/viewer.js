@@ -26,7 +26,8 @@ function classLegend(map, layer, box) {
     swatch.style.background = layer.colours[bin];
     button.type = "button";
     button.setAttribute("aria-pressed", "false");
-    button.append(swatch, element("span", "class-name", name), element("span", "class-count", counts[bin]));
+    const said = layer.slices ? meanShare(map.scene, layer.slices[bin]) : counts[bin];
+    button.append(swatch, element("span", "class-name", name), element("span", "class-count", said));
     button.addEventListener("click", () => {
       const only = map.options.only === bin ? null : bin;
       map.set({ only });
@@ -37,8 +38,17 @@ function classLegend(map, layer, box) {
     });
     return button;
   });
-  const shown = buttons.filter((_, bin) => counts[bin]);
+  const shown = buttons.filter((_, bin) => counts[bin] || layer.slices);
   box.replaceChildren(...shown, element("p", "hint", "Click a class to see it alone."));
+}
+
+function meanShare(scene, slice) {
+  let [sum, n] = [0, 0];
+  for (let i = 0; i < scene.count; i++) {
+    const share = numberAt(slice, i);
+    if (Number.isFinite(share)) [sum, n] = [sum + share, n + 1];
+  }
+  return n ? `${(100 * sum / n).toFixed(1)}%` : "–";
 }
 
 function numberLegend(scene, layer, box) {
@@ -55,34 +65,61 @@ function numberLegend(scene, layer, box) {
   box.replaceChildren(element("p", "unit", layer.unit), bar, ticks);
 }
 
-function connect(scene, map) {
-  const [groups, layers] = [byId("colour-group"), byId("colour-layer")];
-  const legend = byId("legend");
+function show(map, layer, title, box) {
+  map.show(layer);
+  title.textContent = layer.label;
+  if (layer.categories) classLegend(map, layer, box);
+  else numberLegend(map.scene, layer, box);
+}
+
+function connect(scene, map, beside) {
+  const [groups, layers, besideGroups] = [byId("colour-group"), byId("colour-layer"), byId("beside-group")];
+  const chosen = () => scene.groups[groups.value].layers[layers.value];
   const choose = () => {
-    const group = scene.groups[groups.value];
-    const layer = group.layers[layers.value];
-    map.show(layer);
-    byId("legend-title").textContent = layer.label;
-    byId("group-note").textContent = group.note;
+    const layer = chosen();
+    show(map, layer, byId("legend-title"), byId("legend"));
+    byId("group-note").textContent = scene.groups[groups.value].note;
+    byId("group-note").hidden = !scene.groups[groups.value].note;
     byId("fade-row").hidden = Boolean(layer.categories);
-    if (layer.categories) classLegend(map, layer, legend);
-    else numberLegend(scene, layer, legend);
+    chooseBeside();
   };
+  // Another group keeps the type or gene in view: from a share to its uncertainty, from one method to the next.
   const chooseGroup = () => {
+    const before = layers.selectedOptions[0]?.textContent;
     const labels = scene.groups[groups.value].layers.map((layer) => layer.label);
     fillSelect(layers, labels);
+    layers.value = Math.max(0, labels.indexOf(before));
     byId("layer-row").hidden = labels.length < 2;
     choose();
   };
+  const chooseBeside = () => {
+    const group = scene.groups[besideGroups.value - 1];
+    const shown = Boolean(group);
+    byId("maps").classList.toggle("two", shown);
+    for (const id of ["beside-map", "beside-legend-box", "map-title"]) byId(id).hidden = !shown;
+    if (!shown) return;
+    const layer = group.layers.find(({ label }) => label === chosen().label) ?? group.layers[0];
+    show(beside, layer, byId("beside-legend-title"), byId("beside-legend"));
+    const name = (from, what) => (from.label.includes(what.label) ? from.label : `${from.label}: ${what.label}`);
+    byId("map-title").textContent = name(scene.groups[groups.value], chosen());
+    byId("beside-title").textContent = name(group, layer);
+    beside.resize();
+    map.lead();
+  };
   fillSelect(groups, scene.groups.map((group) => group.label));
+  fillSelect(besideGroups, ["nothing", ...scene.groups.map((group) => group.label)]);
   groups.addEventListener("change", chooseGroup);
   layers.addEventListener("change", choose);
+  besideGroups.addEventListener("change", chooseBeside);
   chooseGroup();
+}
 
-  byId("opacity").addEventListener("input", (event) => map.set({ opacity: event.target.value / 100 }));
-  byId("show-image").addEventListener("change", (event) => map.set({ image: event.target.checked }));
-  byId("show-dropped").addEventListener("change", (event) => map.set({ dropped: event.target.checked }));
-  byId("fade").addEventListener("change", (event) => map.set({ fade: event.target.checked }));
+function connectSwitches(scene, map, beside) {
+  const both = (options) => [map, beside].forEach((one) => one.set(options));
+  byId("opacity").addEventListener("input", (event) => both({ opacity: event.target.value / 100 }));
+  byId("show-image").addEventListener("change", (event) => both({ image: event.target.checked }));
+  byId("show-dropped").addEventListener("change", (event) => both({ dropped: event.target.checked }));
+  byId("fade").addEventListener("change", (event) => both({ fade: event.target.checked }));
   byId("zoom-in").addEventListener("click", () => map.zoom(1.5));
   byId("zoom-out").addEventListener("click", () => map.zoom(1 / 1.5));
   byId("zoom-fit").addEventListener("click", () => map.fit());
@@ -90,8 +127,7 @@ function connect(scene, map) {
   byId("dropped-row").hidden = !scene.dropped.count;
 }
 
-function connectTooltip(scene, map) {
-  const tip = byId("tooltip");
+function connectTooltip(scene, map, tip) {
   map.onHover = (spot, x, y) => {
     tip.hidden = spot < 0;
     if (spot < 0) return;
@@ -107,9 +143,14 @@ function connectTooltip(scene, map) {
 
 function start() {
   const scene = loadScene();
-  const map = new TissueCanvas(byId("tissue"), scene, byId("tissue-image"));
-  connectTooltip(scene, map);
-  if (scene.groups.length) connect(scene, map);
+  const picture = byId("tissue-image");
+  const map = new TissueCanvas(byId("tissue"), scene, picture);
+  const beside = new TissueCanvas(byId("tissue-beside"), scene, picture);
+  [map.peer, beside.peer] = [beside, map];
+  connectTooltip(scene, map, byId("tooltip"));
+  connectTooltip(scene, beside, byId("beside-tooltip"));
+  connectSwitches(scene, map, beside);
+  if (scene.groups.length) connect(scene, map, beside);
   map.draw();
   document.documentElement.dataset.ready = "yes";
 }

@@ -1,0 +1,138 @@
+"""The pretrained model behind a method's numbers: what it is, what its card says, how its training went."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tissuemake import files
+from tissuemake.errors import InputError
+from tissuemake.reporting import charts
+from tissuemake.reporting.attributions import speaking_genes
+from tissuemake.reporting.pages import plain, seconds
+
+WEIGHTS, CONFIG, TRAINING, CARD = "model.safetensors", "config.json", "training.parquet", "README.md"
+# What of a model's config and of its training's record stands first, and what it is called there.
+FACTS = {
+    "preset": "preset",
+    "reference": "reference",
+    "organism": "organism",
+    "seed": "seed",
+    "device": "trained on",
+    "precision": "precision",
+    "parameters": "parameters",
+    "best_step": "step of the weights kept",
+}
+SCORES = "Scores on held-out donors"
+SAID_ABOVE = ("Training", SCORES)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder as far as pages and manifests speak of it; what is missing from the folder is empty.
+
+    `card` is ``README.md`` by heading: lines of text, and table rows as pairs.
+    """
+
+    folder: Path
+    config: dict
+    weights_sha256: str
+    training: pd.DataFrame
+    card: dict[str, list]
+
+
+def read_model(folder: str | Path) -> Model:
+    """Read what pages say of a model folder; the weights are hashed, not loaded.
+
+    Raises
+    ------
+    InputError
+        ``no_model`` when weights or config are missing.
+    """
+    folder = Path(folder)
+    missing = [name for name in (WEIGHTS, CONFIG) if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            "no_model",
+            f"{folder} is no model: {' and '.join(missing)} is missing.",
+            "Name a folder that pretraining wrote, or run the pretraining again.",
+        )
+    curve, card = folder / TRAINING, folder / CARD
+    return Model(
+        folder,
+        files.read_json(folder / CONFIG),
+        files.sha256(folder / WEIGHTS),
+        pd.read_parquet(curve) if curve.is_file() else pd.DataFrame(),
+        read_card(card.read_text(encoding="utf-8")) if card.is_file() else {},
+    )
+
+
+def read_card(text: str) -> dict[str, list]:
+    """Return a card's second-level headings with what stands under each: text, or ``(name, value)`` of a table."""
+    sections: dict[str, list] = {}
+    lines: list = []
+    for line in text.splitlines():
+        if line.startswith("## "):
+            lines = sections.setdefault(line[3:].strip(), [])
+        elif line.startswith("|"):
+            cells = [cell.strip().replace("\\|", "|") for cell in _split_row(line)]
+            lines.append((cells[0], ", ".join(cells[1:])))
+        elif line.strip():
+            lines.append(line.strip().removeprefix("- "))
+    return {title: _without_header(found) for title, found in sections.items()}
+
+
+def _split_row(line: str) -> list[str]:
+    return line.strip().strip("|").replace("\\|", "\0").split("|")
+
+
+def _without_header(lines: list) -> list:
+    rule = next(
+        (i for i, line in enumerate(lines) if isinstance(line, tuple) and set(line[0]) == {"-"}), None
+    )
+    return lines if rule is None else [*lines[: rule - 1], *lines[rule + 1 :]]
+
+
+def facts_of(model: Model) -> list[tuple[str, object]]:
+    """Return the facts to read first; what the folder does not say is left out."""
+    record = model.training.attrs.get("tissuemake", {})
+    said = {**record, **{key: value for key, value in model.config.items() if not isinstance(value, dict)}}
+    facts = [(label, said[key]) for key, label in FACTS.items() if said.get(key) not in (None, "")]
+    if len(model.training):
+        facts.append(("steps of training", int(model.training["step"].max())))
+        facts.append(("time of training", seconds(model.training["seconds"].max())))
+    return [*facts, ("sha256 of the weights", model.weights_sha256)]
+
+
+def model_section(
+    method: str, model: Model | None, attributions: pd.DataFrame | None, markers: pd.DataFrame | None
+) -> dict:
+    """Return what the page shows of a model: ``facts``, ``scores``, ``card``, ``curve``, ``types``.
+
+    The last are the rows of `speaking_genes`; whatever is not known is empty.
+    """
+    found = {"method": method, "facts": [], "scores": [], "card": {}, "curve": None, "types": []}
+    if model is not None:
+        found["facts"] = facts_of(model)
+        found["scores"] = [line for line in model.card.get(SCORES, []) if isinstance(line, tuple)]
+        found["card"] = {title: said for title, said in model.card.items() if title not in SAID_ABOVE}
+        found["curve"] = charts.loss_curve(model.training) if len(model.training) else None
+    if attributions is not None:
+        found["types"] = speaking_genes(attributions, markers)
+    return found
+
+
+def summary(model: Model) -> dict:
+    """Return what a manifest records of a model: where it lies, its hash, its facts and its card."""
+    return plain(
+        {
+            "folder": str(model.folder),
+            "weights_sha256": model.weights_sha256,
+            "facts": dict(facts_of(model)),
+            "card": {title: [_line(line) for line in said] for title, said in model.card.items()},
+        }
+    )
+
+
+def _line(line: str | tuple[str, str]) -> str:
+    return line if isinstance(line, str) else ": ".join(line)
