@@ -7,7 +7,7 @@ CORES ?= 2
 export OMP_NUM_THREADS ?= 1
 export UV_FIND_LINKS := $(PIP_FIND_LINKS)
 
-.PHONY: demo test lint real clean
+.PHONY: demo test lint real benchmark clean
 
 demo: $(INSTALLED)
 	@$(call run_here,$(CORES))
@@ -28,6 +28,11 @@ lint: $(INSTALLED)
 # Real data sets: make real DATA=folder. The table it prints is the one in tests/real/README.md.
 real: $(INSTALLED)
 	TISSUEMAKE_DATA=$(abspath $(DATA)) $(BIN)/python tests/real/run.py --cores $(CORES)
+
+# How good and how fast deconvolution is, beside baselines: make benchmark DATA=folder OPTIONS="--seeds 1 --tests starmap".
+benchmark: DATA ?= ../shared/data
+benchmark: $(INSTALLED)
+	OMP_NUM_THREADS=$(CORES) $(BIN)/python tests/benchmarks/deconvolution.py --data $(abspath $(DATA)) $(OPTIONS)
 
 clean:
 	rm -rf results logs benchmarks .snakemake

@@ -13,7 +13,17 @@ import numpy as np
 import pandas as pd
 
 from real.prepare import prepare
-from tissuemake.contracts import FILTERED, INGESTED, MARKERS, REFERENCE, SIGNATURES, read_anndata, read_table
+from tissuemake.contracts import (
+    FILTERED,
+    INGESTED,
+    MARKERS,
+    REFERENCE,
+    SIGNATURES,
+    known_shares,
+    read_anndata,
+    read_table,
+)
+from tissuemake.evaluation.metrics import pearson_by_type
 from tissuemake.evaluation.tables import match_types, read_truth
 from tissuemake.files import atomic, remove
 from tissuemake.ingest import ingest_sample
@@ -92,6 +102,14 @@ class Problem:
     def absent(self) -> list[str]:
         """Types of the truth that the atlas has no cells of."""
         return [name for name in self.truth if name not in self.atlas.signatures]
+
+    def correlations(self, answer: pd.DataFrame) -> pd.Series:
+        """Correlation across spots by type of the truth that varies; a type that `answer` lacks counts as 0."""
+        return pearson_by_type(known_shares(answer).loc[self.truth.index], self.truth)
+
+    def with_atlas(self, atlas: Atlas) -> "Problem":
+        """The same question with another atlas."""
+        return replace(self, atlas=atlas)
 
     def measuring(self, genes: np.ndarray, name: str) -> "Problem":
         """The same spots, of which only `genes` (positions) were measured."""

@@ -66,6 +66,7 @@ def target_atlas(seed: int, work: Path) -> Atlas:
     return atlas_of(f"target-{seed}", work, write)
 
 
+@lru_cache(maxsize=1)
 def transfer(seed: int, work: Path) -> tuple[Problem, Problem]:
     """One section of another tissue, donor and platform: with the source's atlas, and with its own.
 
@@ -120,6 +121,7 @@ def absent_type(seed: int) -> str:
     return ABSENT[seed % len(ABSENT)]
 
 
+@lru_cache(maxsize=1)
 def unknown(seed: int, work: Path) -> list[Problem]:
     """Spots half of which hold a type that the atlas lacks, on the atlas's platform and on a shifted one.
 

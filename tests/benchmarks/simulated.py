@@ -211,6 +211,7 @@ def spots_problem(
     return Problem(name, spots, atlas, truth)
 
 
+@lru_cache(maxsize=1)
 def four_cells(seed: int, work: Path) -> list[Problem]:
     """Balanced and skewed composition, on the atlas's platform and on one with a log-normal shift by gene."""
     atlas = source_atlas(seed, work)

@@ -1,0 +1,193 @@
+"""The tests: which problems, which methods, and what is scored; everything a method answers comes from `Bench`."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import methods, problems, scoring, shifts, simulated, sparank_rows
+from benchmarks.problems import Atlas, Problem
+from tissuemake.contracts import UNKNOWN
+from tissuemake.simulate.tissue import stream
+
+RESIDUAL = "nnls_residual"
+UNTRAINED = (*methods.TRIVIAL, *methods.LEAST_SQUARES)
+LEARNED = sparank_rows.VARIANTS
+
+
+@dataclass
+class Bench:
+    """Folders, and the one way to ask a method; seconds of its answers add up in `seconds`."""
+
+    data: Path
+    work: Path
+    seconds: float = 0.0
+    memory: float = float("nan")
+    trainer: sparank_rows.Trainer = field(default_factory=sparank_rows.Trainer)
+
+    def ask(self, method: str, problem: Problem, seed: int, trained_on: Atlas | None = None) -> pd.DataFrame:
+        """Shares (spots, types) of `method`.
+
+        Parameters
+        ----------
+        trained_on
+            The atlas a model was pretrained on; None: the problem's. With another one, the problem's atlas is
+            only what the model may be shown when it is applied (``sparank_query``).
+        """
+        if method in methods.PEERS:
+            shares, cost = methods.peer(method, problem, seed)
+            self.seconds += cost["seconds"]
+            self.memory = max(cost["peak_memory_mb"], np.nan_to_num(self.memory))
+            return shares
+        if method in sparank_rows.VARIANTS:
+            model = self.trainer.model(method, trained_on or problem.atlas, seed, self.work)
+            started = perf_counter()
+            shares = self.trainer.predict(method, model, problem)
+        else:
+            started = perf_counter()
+            trivial = method in methods.TRIVIAL
+            shares = (
+                methods.trivial(method, problem) if trivial else methods.least_squares(method, problem, seed)
+            )
+        self.seconds += perf_counter() - started
+        return shares
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number; `kind` says whether it was held against a truth or another method's estimate."""
+
+    problem: str
+    metric: str
+    value: float
+    kind: str = "truth"
+
+
+Scorer = Callable[[Bench, str, int], Iterator[Score]]
+
+
+@dataclass(frozen=True)
+class Test:
+    """A line of the issue's table: how it is scored, and by which methods.
+
+    `peers`: whether Tangram and cell2location take part (first seed only: minutes to hours each).
+    """
+
+    score: Scorer
+    methods: tuple[str, ...]
+    peers: bool = False
+
+
+def _accuracies(problem: Problem, answer: pd.DataFrame) -> Iterator[Score]:
+    for metric, value in scoring.accuracy(problem, answer):
+        yield Score(problem.name, metric, value, problem.kind)
+    share = answer.get(UNKNOWN)
+    if problem.absent and share is not None:
+        for metric, value in scoring.detection(problem, share):
+            yield Score(problem.name, metric, value, problem.kind)
+
+
+@cache
+def _starmap(name: str, data: Path, work: Path) -> Problem:
+    return problems.starmap(name, data, work)
+
+
+@cache
+def _her2st(name: str, data: Path, work: Path) -> Problem:
+    return problems.her2st(name, data, work)
+
+
+def starmap(bench: Bench, method: str, seed: int) -> Iterator[Score]:
+    """Counted cells of STARmap section 1: cells of another section as atlas, and an atlas of another platform."""
+    for name in problems.STARMAP:
+        problem = _starmap(name, bench.data, bench.work)
+        yield from _accuracies(problem, bench.ask(method, problem, seed))
+
+
+def her2st(bench: Bench, method: str, seed: int) -> Iterator[Score]:
+    """Agreement with stereoscope's published estimates, with an atlas of another donor and subtype."""
+    for name in problems.HER2ST:
+        problem = _her2st(name, bench.data, bench.work)
+        yield from _accuracies(problem, bench.ask(method, problem, seed))
+
+
+def four_cells(bench: Bench, method: str, seed: int) -> Iterator[Score]:
+    """Balanced and skewed composition, with and without a shift by gene; donors the atlas has not seen."""
+    for problem in simulated.four_cells(seed, bench.work):
+        yield from _accuracies(problem, bench.ask(method, problem, seed))
+
+
+def transfer(bench: Bench, method: str, seed: int) -> Iterator[Score]:
+    """Another tissue: trained (or fitted) on the first tissue's atlas, against on that tissue's own."""
+    away, home = shifts.transfer(seed, bench.work)
+    r = {}
+    for where, problem in (("trained elsewhere", away), ("trained there", home)):
+        scores = dict(scoring.accuracy(problem, bench.ask(method, problem, seed)))
+        r[where] = scores["r"]
+        for metric in ("r", "RMSE"):
+            yield Score(where, metric, scores[metric])
+    yield Score("trained elsewhere / there", "ratio", r["trained elsewhere"] / r["trained there"])
+
+
+def intervals(bench: Bench, method: str, seed: int) -> Iterator[Score]:
+    """Coverage of 90 % intervals on donors and platforms that the atlas has not seen."""
+    for problem in simulated.four_cells(seed, bench.work):
+        for metric, value in scoring.coverage(problem, bench.ask(method, problem, seed)):
+            yield Score(problem.name, metric, value)
+
+
+def unknown(bench: Bench, method: str, seed: int) -> Iterator[Score]:
+    """Spots with and without a type that the atlas lacks; for the query head also the type's signatures, shown late."""
+    for problem, shift in zip(shifts.unknown(seed, bench.work), simulated.SHIFTS, strict=True):
+        name = f"shift {shift:g}"
+        if method == RESIDUAL:
+            share = methods.residual(problem)
+        else:
+            share = bench.ask(method, problem, seed).get(UNKNOWN)
+        if share is not None:
+            for metric, value in scoring.detection(problem, share):
+                yield Score(name, metric, value)
+
+
+def new_types(bench: Bench, method: str, seed: int) -> Iterator[Score]:
+    """A type that was not there in pretraining, with its cells in the atlas that the method is now given.
+
+    A fixed head must be trained again; the query head and NNLS are only shown the new atlas.
+    """
+    whole = simulated.source_atlas(seed, bench.work)
+    for problem, shift in zip(shifts.unknown(seed, bench.work), simulated.SHIFTS, strict=True):
+        trained_on = problem.atlas if method in sparank_rows.ANY_REFERENCE else None
+        asked = problem.with_atlas(whole)
+        answer = bench.ask(method, asked, seed, trained_on)
+        each = asked.correlations(answer)
+        yield Score(f"shift {shift:g}", "r of new types", float(each[problem.absent].mean()))
+        yield Score(f"shift {shift:g}", "r", float(each.mean()))
+
+
+def panel(bench: Bench, method: str, seed: int) -> Iterator[Score]:
+    """Few genes measured, the same for all methods; no retraining."""
+    wholes = [simulated.four_cells(seed, bench.work)[0], _starmap("starmap-section2", bench.data, bench.work)]
+    for whole in wholes:
+        full = whole.correlations(bench.ask(method, whole, seed)).mean()
+        yield Score(f"{whole.name}, all genes", "r", float(full), whole.kind)
+        for size in shifts.PANEL_SIZES:
+            small = shifts.panel(whole, size, stream(seed, f"panel {size}"))
+            r = small.correlations(bench.ask(method, small, seed)).mean()
+            yield Score(small.name, "r", float(r), whole.kind)
+            yield Score(small.name, "ratio", float(r / full), whole.kind)
+
+
+TESTS: dict[str, Test] = {
+    "starmap": Test(starmap, (*UNTRAINED, *LEARNED), peers=True),
+    "her2st": Test(her2st, (*UNTRAINED, *LEARNED), peers=True),
+    "simulated": Test(four_cells, (*UNTRAINED, *LEARNED)),
+    "transfer": Test(transfer, (*methods.LEAST_SQUARES, *sparank_rows.MAIN)),
+    "intervals": Test(intervals, LEARNED),
+    "unknown": Test(unknown, (RESIDUAL, *sparank_rows.MAIN)),
+    "new_types": Test(new_types, (*methods.LEAST_SQUARES, *sparank_rows.MAIN)),
+    "panel": Test(panel, (*methods.LEAST_SQUARES, *LEARNED)),
+}
