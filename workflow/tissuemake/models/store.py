@@ -163,7 +163,7 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 def _find(where: str | Path) -> Path:
     """Return the folder of `where`; what is not a folder and looks like a hub id is downloaded."""
     folder = Path(where).expanduser()
-    if folder.is_dir():
+    if str(where) and folder.is_dir():  # an empty string would be the working directory
         return folder
     hub = HUB_ID.fullmatch(str(where)) if isinstance(where, str) else None
     if hub is None:
