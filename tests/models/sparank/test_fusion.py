@@ -77,7 +77,7 @@ def answers(gate, section, depth):
     part = torch.full((len(section.counts),), min(depth / float(section.counts.sum(dim=1).median()), 1.0))
     counts = thin_counts(section.counts, part, generator)
     z = model.encode(counts, section.measured)
-    fused, weight = gate(z, counts.sum(dim=1), section.images)
+    fused, weight = gate(z, counts.sum(dim=1), torch.ones(len(z)), section.images)
     alone = gate.project(gate.standardised(section.images))
     return *(model.head(each).mean[:, :TYPES] for each in (z, alone, fused)), weight
 
@@ -88,9 +88,11 @@ def score(found, truth):
 
 def test_without_an_image_nothing_changes_to_the_bit(gate):
     z, depth = torch.randn(7, WIDTH), torch.full((7,), 80.0)
-    fused, weight = gate(z, depth)
+    fused, weight = gate(z, depth, torch.ones(len(z)))
     assert torch.equal(fused, z) and torch.equal(weight, torch.ones(7))
-    fused, weight = gate(z, depth, torch.full((7, FEATURES), torch.nan), torch.zeros(7, dtype=torch.bool))
+    fused, weight = gate(
+        z, depth, torch.ones(len(z)), torch.full((7, FEATURES), torch.nan), torch.zeros(7, dtype=torch.bool)
+    )
     assert torch.equal(fused, z) and torch.equal(weight, torch.ones(7))
 
 
@@ -99,8 +101,8 @@ def test_a_spot_without_a_tile_touches_no_other(gate):
     z, depth = Toy().encode(part.counts, part.measured), part.counts.sum(dim=1)
     seen = torch.tensor([True, False, True, True, False, True])
     images = torch.where(seen[:, None], part.images, torch.nan)
-    some, weight = gate(z, depth, images, seen)
-    everything, _ = gate(z, depth, part.images)
+    some, weight = gate(z, depth, torch.ones(len(z)), images, seen)
+    everything, _ = gate(z, depth, torch.ones(len(z)), part.images)
     assert torch.equal(some[~seen], z[~seen]) and (weight[~seen] == 1).all()
     torch.testing.assert_close(some[seen], everything[seen])
     assert (weight[seen] < 1).all()
@@ -109,7 +111,7 @@ def test_a_spot_without_a_tile_touches_no_other(gate):
 def test_the_gate_is_a_mixture():
     gate = ImageGate(WIDTH, FEATURES).eval()
     z, images = torch.randn(5, WIDTH), torch.randn(5, FEATURES)
-    fused, weight = gate(z, torch.full((5,), 300.0), images)
+    fused, weight = gate(z, torch.full((5,), 300.0), torch.ones(5), images)
     z_image = gate.project(gate.standardised(images))
     torch.testing.assert_close(fused, weight[:, None] * z + (1 - weight[:, None]) * z_image)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 # Standardised features are clipped here: a tile with an artefact must not reach further than the training data.
 FARTHEST = 4.0
+EQUAL_DEPTH = 200.0
 
 
 class Composition(Protocol):
@@ -53,7 +54,12 @@ class ImageGate(nn.Module):
             nn.Linear(features, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width)
         )
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.weigh = nn.Sequential(nn.Linear(2 * width + 1, hidden), nn.GELU(), nn.Linear(hidden, 1))
+        self.weigh = nn.Sequential(nn.Linear(2 * width + 2, hidden), nn.GELU(), nn.Linear(hidden, 1))
+        # Noise of counts falls as 1 / depth, so the best weight of two estimates is depth / (depth + equal):
+        # training starts there, with counts of `EQUAL_DEPTH` worth as much as the image.
+        nn.init.zeros_(self.weigh[2].weight)
+        nn.init.zeros_(self.weigh[2].bias)
+        self.slope = nn.Parameter(torch.ones(()))
 
     def standardise_by(self, images: Tensor) -> None:
         """Keep mean and sd of the training tiles' embeddings (tiles, features); they travel with the weights."""
@@ -67,7 +73,12 @@ class ImageGate(nn.Module):
         return ((images - self.mean) / self.sd).clamp(-FARTHEST, FARTHEST)
 
     def forward(
-        self, z_rna: Tensor, depth: Tensor, images: Tensor | None = None, seen: Tensor | None = None
+        self,
+        z_rna: Tensor,
+        depth: Tensor,
+        panel: Tensor,
+        images: Tensor | None = None,
+        seen: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return z (spots, width) and gate (spots,).
 
@@ -77,6 +88,8 @@ class ImageGate(nn.Module):
             (spots, width) from the counts.
         depth
             (spots,) counts of each spot over the genes that the model knows.
+        panel
+            (spots,) share of those genes that is measured: few genes mislead at any depth.
         images
             (spots, features) embeddings, or None; rows that are not `seen` may hold anything.
         seen
@@ -86,15 +99,15 @@ class ImageGate(nn.Module):
             return z_rna, torch.ones_like(depth, dtype=z_rna.dtype)
         seen = torch.ones_like(depth, dtype=torch.bool) if seen is None else seen
         z_image = self.project(self.standardised(torch.where(seen[:, None], images, self.mean)))
-        gate = torch.where(seen, self.gate(z_rna, z_image, depth), 1.0)
+        gate = torch.where(seen, self.gate(z_rna, z_image, depth, panel), 1.0)
         return self.mix(z_rna, z_image, gate), gate
 
-    def gate(self, z_rna: Tensor, z_image: Tensor, depth: Tensor) -> Tensor:
+    def gate(self, z_rna: Tensor, z_image: Tensor, depth: Tensor, panel: Tensor) -> Tensor:
         """Gate (spots,) between 0 and 1."""
         rna, image = (norm(z) for norm, z in zip(self.norms, (z_rna, z_image), strict=True))
-        # log10 of 1 to 100,000 counts, about -1 to 1.
-        level = (torch.log10(depth.to(rna.dtype) + 1) - 2.5) / 2.5
-        return torch.sigmoid(self.weigh(torch.cat([rna, image, level[:, None]], dim=1))[:, 0])
+        level = torch.log((depth.to(rna.dtype) + 1) / EQUAL_DEPTH)
+        facts = torch.stack([level, torch.log(panel.to(rna.dtype).clamp_min(1e-4))], dim=1)
+        return torch.sigmoid(self.slope * level + self.weigh(torch.cat([rna, image, facts], dim=1))[:, 0])
 
     @staticmethod
     def mix(z_rna: Tensor, z_image: Tensor, gate: Tensor) -> Tensor:

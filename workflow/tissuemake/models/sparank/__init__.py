@@ -1,0 +1,1 @@
+"""SpaRank: one pretrained model that deconvolves spots it has never seen."""
