@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tissuemake.contracts import FILTERED, PROPORTIONS, read_table, write_anndata
-from tissuemake.deconvolution import METHODS, deconvolve, nnls, nnls_rescaled, to_shares
+from tissuemake.deconvolution import METHODS, deconvolve, names_of_reference, nnls, nnls_rescaled, to_shares
 from tissuemake.errors import InputError
 from tissuemake.evaluation.metrics import pearson_by_type
 
@@ -87,6 +87,29 @@ def test_file_to_file_keeps_the_contract(toy_spots, toy_reference, tmp_path):
     assert made["method"] == "nnls"
     assert made["spots_without_signal"] == 1
     assert made["seconds"] >= 0
+
+
+@pytest.mark.parametrize("method", ["nnls", "nnls_rescaled"])
+def test_a_table_of_aliases_finds_the_genes_of_private_names(method, toy_spots, toy_reference, tmp_path):
+    spots, truth = toy_spots
+    private = spots.copy()
+    private.var_names = [f"PROBE{i}" for i in range(spots.n_vars)]
+    write_anndata(private, tmp_path / "filtered.h5ad", FILTERED)
+    pairs = pd.DataFrame({"alias": private.var_names, "symbol": spots.var_names})
+    pairs.to_csv(tmp_path / "aliases.csv", index=False)
+    files = [toy_reference.files[name] for name in ("reference", "signatures", "markers")]
+    output = tmp_path / "shares.parquet"
+    with pytest.raises(InputError, match="share 0 genes"):
+        deconvolve(method, tmp_path / "filtered.h5ad", *files, output)
+    deconvolve(method, tmp_path / "filtered.h5ad", *files, output, aliases=tmp_path / "aliases.csv")
+    assert np.abs(read_table(output, PROPORTIONS) - truth).to_numpy().mean() < 0.05
+
+
+def test_names_of_the_reference_never_make_two_genes_one():
+    """By its id OLD is the reference's NEW; the sample's own NEW is another gene."""
+    sample = pd.DataFrame({"gene_id": ["ENSG00000000001", ""]}, index=["OLD", "NEW"])
+    reference = pd.DataFrame({"gene_id": ["ENSG00000000001"]}, index=["NEW"])
+    assert list(names_of_reference(sample, reference, "")) == ["NEW", "NEW (other)"]
 
 
 def test_shares_are_clean():

@@ -66,6 +66,19 @@ def test_unknown_shares_and_the_gate_change_no_prediction(files, composition, tm
     np.testing.assert_allclose(left.X, right.X, rtol=1e-4)
 
 
+def test_a_table_of_aliases_finds_the_genes_of_private_names(files, spots, tmp_path):
+    private = spots.copy()
+    private.var_names = [f"PROBE{i}" for i in range(spots.n_vars)]
+    write_anndata(private, files[0], FILTERED)
+    pairs = pd.DataFrame({"alias": private.var_names, "symbol": spots.var_names})
+    pairs.to_csv(tmp_path / "aliases.csv", index=False)
+    with pytest.raises(InputError, match="share 0 genes"):
+        impute("reference", *files, tmp_path / "x.h5ad", held_out_genes=10)
+    impute("reference", *files, tmp_path / "x.h5ad", held_out_genes=10, aliases=tmp_path / "aliases.csv")
+    var = read_anndata(tmp_path / "x.h5ad", IMPUTED).var
+    assert var["measured"].sum() == 70 and set(private.var_names) <= set(var.index)
+
+
 def test_a_composition_of_other_types_is_refused_by_name(files, composition):
     write_table(composition.add_prefix("other "), files[3], PROPORTIONS)
     with pytest.raises(InputError) as caught:

@@ -79,6 +79,16 @@ def test_a_broken_reference_fails_on_its_own(tmp_path):
     assert "Did you mean 'cell_type'?" in found["findings"][0]["remedy"]
 
 
+def test_a_type_named_like_a_column_of_proportions_fails_before_the_preparation_would(tmp_path):
+    row = atlas(tmp_path)
+    cells = ad.read_h5ad(row["path"])
+    cells.obs["cell_type"] = cells.obs["cell_type"].astype(str).replace("type1", "gate")
+    cells.write_h5ad(row["path"])
+    check_reference(Reference(**row), tmp_path / "check.json")
+    found = json.loads((tmp_path / "check.json").read_text())
+    assert [finding["code"] for finding in found["findings"]] == ["reserved_type"]
+
+
 @pytest.mark.parametrize(("min_cells", "code"), [(20, None), (21, "one_cell_type")])
 def test_a_reference_of_which_too_few_types_would_stay_fails(tmp_path, min_cells, code):
     check_reference(Reference(**atlas(tmp_path)), tmp_path / "check.json", min_cells=min_cells)
@@ -213,6 +223,20 @@ def test_orthologs_let_a_human_reference_serve_a_mouse_sample(tmp_path):
     found = crossed(tmp_path, table=orthologs(tmp_path, first=10))
     assert (found["status"], found["findings"]) == ("pass", [])
     assert (found["facts"]["gene_overlap"], found["facts"]["reference_carried_from"]) == (70, "human")
+
+
+def test_private_gene_names_are_known_by_a_table_of_aliases(tmp_path):
+    reference = atlas(tmp_path / "atlas", named_alike=False)
+    row = {**visium(tmp_path / "s"), "reference": "atlas"}
+    (finding,) = run(tmp_path, row, reference)["findings"]
+    assert finding["code"] == "no_shared_gene"
+    pairs = pd.DataFrame({"alias": "OTHER" + genes()["name"], "symbol": genes()["name"]})
+    pairs.to_csv(tmp_path / "aliases.csv", index=False)
+    cells = ad.read_h5ad(reference["path"])
+    cells.var["gene_id"] = ""
+    cells.write_h5ad(reference["path"])
+    found = run(tmp_path, row, reference, aliases=tmp_path / "aliases.csv")
+    assert (found["status"], found["facts"]["gene_overlap"]) == ("pass", len(genes()))
 
 
 def test_few_orthologs_are_few_shared_genes(tmp_path):

@@ -176,6 +176,22 @@ def test_cells_without_label_and_small_types_leave(atlas, tmp_path):
     assert reference.uns["dropped_types"]["n_cells"].to_dict() == {"rare": 4}
 
 
+@pytest.mark.parametrize("name", ["unknown", "Unknown", " UNKNOWN "])
+def test_cells_called_unknown_are_no_type_that_could_collide_with_the_unknown_share(atlas, tmp_path, name):
+    atlas.obs["kind"] = atlas.obs["kind"].replace("fibroblast", name)
+    found = prepared(written(atlas, tmp_path))
+    assert set(found.obs["cell_type"]) == {"B cell", "T cell"}
+    assert found.uns["tissuemake"]["cells_without_type"] == 30
+
+
+@pytest.mark.parametrize("name", ["gate", "B cell_sd", "unknown_sd"])
+def test_a_type_named_like_another_column_of_proportions_is_refused(atlas, tmp_path, name):
+    atlas.obs["kind"] = atlas.obs["kind"].replace("fibroblast", name)
+    with pytest.raises(InputError) as caught:
+        prepared(written(atlas, tmp_path))
+    assert caught.value.code == "reserved_type" and f"'{name}'" in caught.value.message
+
+
 def test_debris_leaves(atlas, tmp_path):
     atlas.X = sp.csr_matrix(atlas.X * 50)
     poor = atlas.X.toarray()

@@ -9,7 +9,9 @@ with logged(snakemake.log[0]):
     from tissuemake.sheets import Reference, Sample
 
     reference, orthologs = snakemake.params.reference, snakemake.params.orthologs
-    sources = [Path(path) for path in (*snakemake.input.sources, *snakemake.input.orthologs)]
+    aliases = snakemake.params.aliases
+    tables = (*snakemake.input.orthologs, *snakemake.input.aliases)
+    sources = [Path(path) for path in (*snakemake.input.sources, *tables)]
     check_sample(
         Sample(**snakemake.params.row),
         Path(snakemake.output.check),
@@ -18,5 +20,6 @@ with logged(snakemake.log[0]):
         receipts=[path for path in sources if path.suffix == ".json"],
         organism=snakemake.params.organism,
         orthologs=Path(orthologs) if orthologs else None,
+        aliases=Path(aliases) if aliases else None,
         min_counts=snakemake.params.min_counts,
     )

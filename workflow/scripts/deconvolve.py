@@ -15,4 +15,5 @@ with logged(snakemake.log[0]):
         Path(snakemake.input.markers),
         Path(snakemake.output.proportions),
         seed=snakemake.params.seed,
+        aliases=snakemake.params.aliases or None,
     )

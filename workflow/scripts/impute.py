@@ -18,4 +18,5 @@ with logged(snakemake.log[0]):
         output=Path(snakemake.output.imputed),
         seed=snakemake.params.seed,
         held_out_genes=snakemake.params.held_out_genes,
+        aliases=snakemake.params.get("aliases") or None,
     )

@@ -72,12 +72,6 @@ REFERENCE = AnnDataContract(
     uns=("tissuemake",),
     counts="X",
 )
-EMBEDDINGS = AnnDataContract(
-    "embeddings",
-    "embed_tiles",
-    obs=("x", "y", "kind", "size_um"),
-    uns=("tissuemake",),
-)
 IMPUTED = AnnDataContract(
     "imputed",
     "impute_genes",
@@ -117,17 +111,10 @@ EVALUATION = TableContract(
     "evaluate_sample",
     columns=("sample", "task", "method", "metric", "value", "seconds", "peak_memory_mb"),
 )
-ATTRIBUTIONS = TableContract(
-    "attributions", "deconvolve_sparank", columns=("cell_type", "gene", "score", "rank")
-)
 SD_SUFFIX = "_sd"
 # Share of a spot that no type of the reference explains; a part of its composition.
 UNKNOWN = "unknown"
 # How far a model leaned on counts alone (1) rather than on the image; NaN where a spot has no image.
-GATE = "gate"
-# Columns of proportions that are no cell type: the share of what the reference lacks, and how much the model
-# leaned on RNA rather than on the image (1: on RNA alone).
-UNKNOWN = "unknown"
 GATE = "gate"
 
 

@@ -18,6 +18,7 @@ from tissuemake.contracts import (
     write_table,
 )
 from tissuemake.errors import refuse_unknown_method
+from tissuemake.genes import match_genes
 from tissuemake.provenance import measured
 
 # Every method is a module with `proportions(spots, reference, signatures, markers, seed) -> DataFrame`.
@@ -33,11 +34,13 @@ def deconvolve(
     output: str | Path,
     *,
     seed: int = 0,
+    aliases: str | Path | None = None,
 ) -> None:
     """Estimate the cell-type composition of every spot and write it.
 
     Rows sum to 1. A spot that no type explains (no count of any shared gene) gets equal shares, the answer
-    that claims nothing, and is counted in the provenance as ``spots_without_signal``.
+    that claims nothing, and is counted in the provenance as ``spots_without_signal``. `aliases`: a person's table
+    of former gene symbols, beside the built-in one.
 
     Raises
     ------
@@ -48,6 +51,8 @@ def deconvolve(
     module = import_module(f"tissuemake.deconvolution.{method}")
     spots = read_anndata(filtered, FILTERED)
     atlas = read_anndata(reference, REFERENCE)
+    if aliases:
+        spots.var_names = names_of_reference(spots.var, atlas.var, aliases)
     profile = read_table(signatures, SIGNATURES)
     marked = read_table(markers, MARKERS)
     with measured(method, seed=seed, n_spots=spots.n_obs, n_types=profile.shape[1]) as record:
@@ -56,6 +61,21 @@ def deconvolve(
         record["spots_without_signal"] = empty
         record |= estimate.attrs
     write_table(shares, output, PROPORTIONS, record)
+
+
+def names_of_reference(sample: pd.DataFrame, reference: pd.DataFrame, aliases: str | Path) -> pd.Index:
+    """The sample's gene names, as the reference calls them where it has the gene."""
+    match = match_genes(sample, reference, aliases)
+    names = sample.index.astype(str).to_numpy(object)
+    names[match.left] = reference.index[match.right]
+    found = np.zeros(len(names), dtype=bool)
+    found[match.left] = True
+    taken = set(names[found])
+    renamed = [
+        name if mine or name not in taken else f"{name} (other)"
+        for name, mine in zip(names, found, strict=True)
+    ]
+    return pd.Index(renamed, dtype=str)
 
 
 def to_shares(estimate: pd.DataFrame) -> tuple[pd.DataFrame, int]:

@@ -35,6 +35,7 @@ def impute(
     seed: int = 0,
     held_out_genes: int = 200,
     folds: int = FOLDS,
+    aliases: str | Path | None = None,
 ) -> None:
     """Predict expression in every spot and write it with each hidden gene's score.
 
@@ -42,7 +43,8 @@ def impute(
     not measured for; ``neighbors`` predicts measured genes from the spot's other genes and those around it.
     At most 2,000 genes are written (the most variable, or the most type-specific), fewer of more than 50,000
     spots, so that files stay small; the hidden ones are always among them.
-    The same hidden genes are drawn for every method, from `seed` and the sample alone.
+    The same hidden genes are drawn for every method, from `seed` and the sample alone. `aliases`: a person's
+    table of former gene symbols, beside the built-in one.
 
     Raises
     ------
@@ -71,6 +73,7 @@ def impute(
                 hidden,
                 folds=folds,
                 seed=seed,
+                aliases=aliases,
             )
             record["proportions"] = str(table.attrs.get("tissuemake", {}).get("method", ""))
     record["n_held_out"] = int(predicted.var["held_out_r"].notna().sum())

@@ -1,5 +1,7 @@
 """Predict expression as the mixture of the reference's profiles that the spot's composition says."""
 
+from pathlib import Path
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -25,6 +27,7 @@ def predict(
     *,
     folds: int = 5,
     seed: int = 0,
+    aliases: str | Path | None = None,
 ) -> ad.AnnData:
     """Mix `signatures` by `proportions`: log1p of CP10k, for measured and unmeasured genes.
 
@@ -41,7 +44,7 @@ def predict(
     hidden
         Positions in `spots` of the genes that are scored.
     """
-    match = match_genes(spots.var, reference.var)
+    match = match_genes(spots.var, reference.var, aliases)
     if len(match.left) < FEWEST_GENES:
         raise InputError(
             "no_shared_genes",

@@ -36,6 +36,7 @@ def check_sample(
     receipts: Sequence[Path] = (),
     organism: str = "",
     orthologs: Path | None = None,
+    aliases: Path | None = None,
     min_counts: float | None = None,
 ) -> None:
     """Write the ``check.json`` of a sample: status, findings with remedies, facts.
@@ -56,6 +57,8 @@ def check_sample(
         Whose gene names the prepared reference carries; empty: its own.
     orthologs
         The table by which references are carried to another organism; None: they are not.
+    aliases
+        A person's table of former gene symbols, beside the built-in one.
     min_counts
         Fewest counts that the config's filter asks for; None: decided from the data.
     """
@@ -66,7 +69,8 @@ def check_sample(
     if not verdict.failed:
         with verdict.guard(row.path):
             reader = open_reader(row)
-            _inspect(verdict, reader, reference, reference_check, Carrying(organism, orthologs), min_counts)
+            carrying = Carrying(organism, orthologs, aliases)
+            _inspect(verdict, reader, reference, reference_check, carrying, min_counts)
             for note in reader.notes:
                 verdict.add(note)
             verdict.facts["fingerprint"] = fingerprint(_inputs(reader))

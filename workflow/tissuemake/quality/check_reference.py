@@ -6,7 +6,7 @@ import pandas as pd
 
 from tissuemake.errors import InputError
 from tissuemake.genes import guess_organism
-from tissuemake.labels import is_named, label_text
+from tissuemake.labels import is_named, label_text, refuse_reserved
 from tissuemake.quality.fingerprint import fingerprint
 from tissuemake.quality.gene_checks import tidy_names
 from tissuemake.quality.receipts import check_receipts
@@ -107,6 +107,7 @@ def _check_labels(verdict: Verdict, row: Reference, obs: pd.DataFrame, min_cells
             )
     labels = obs[levels[-1]]
     cells = label_text(labels)[is_named(labels)].value_counts()
+    refuse_reserved(cells.index, f"Reference '{row.reference}' ({row.labels or row.path})")
     verdict.facts["cells_per_type"] = {str(name): int(number) for name, number in cells.items()}
     verdict.facts["n_types"] = len(cells)
     if len(cells) < 2:

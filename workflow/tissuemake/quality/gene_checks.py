@@ -60,10 +60,14 @@ def check_organism(verdict: Verdict, reader: Reader, genes: pd.DataFrame) -> str
 
 @dataclass(frozen=True)
 class Carrying:
-    """How a reference is prepared: with genes of `organism` (empty: its own), by the table `orthologs`."""
+    """How a reference is prepared: with genes of `organism` (empty: its own), by the table `orthologs`.
+
+    Genes are compared by former symbols too: those built in, and those of the table `aliases`.
+    """
 
     organism: str = ""
     orthologs: Path | None = None
+    aliases: Path | None = None
 
     def target(self, reference: Reference) -> str:
         """The organism whose genes the prepared reference has; without a table always its own."""
@@ -86,7 +90,7 @@ def check_reference_fits(
     if target != reference.organism:
         atlas = _carried(atlas, reference, target, carrying.orthologs)
         verdict.facts["reference_carried_from"] = reference.organism
-    match = match_genes(genes, atlas)
+    match = match_genes(genes, atlas, carrying.aliases)
     shared, smaller = len(match.left), min(len(genes), len(atlas))
     verdict.facts["gene_overlap"] = shared
     verdict.facts["gene_overlap_share"] = round(shared / max(smaller, 1), 4)

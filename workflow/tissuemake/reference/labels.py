@@ -10,7 +10,7 @@ import pandas as pd
 
 from tissuemake.delimited import read_by_barcode
 from tissuemake.errors import InputError
-from tissuemake.labels import is_named, label_text
+from tissuemake.labels import is_named, label_text, refuse_reserved
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,7 @@ def typed_cells(atlas: ad.AnnData, levels: list[str], where: str) -> ad.AnnData:
     kept = atlas[keep].copy()
     kept.uns["cells_without_type"] = int((~keep).sum())
     kept.obs["_finest"] = label_text(finest)[keep]
+    refuse_reserved(kept.obs["_finest"], where)
     return kept
 
 
