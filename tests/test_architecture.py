@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tissuemake import sheets
-from tissuemake.configuration import complete_config, read_schema
+from tissuemake.configuration import check_models, complete_config, read_schema
 from tissuemake.errors import InputError
 from tissuemake.quality.thresholds import KNOWN
 
@@ -95,14 +95,20 @@ def test_sheet_schema_is_the_row_type(name, row):
         assert tuple(schema["properties"]["bin_um"]["enum"]) == ("", *sheets.BINS)
 
 
+def leaves(schema: dict, prefix: str = "") -> list[str]:
+    """The dotted names of the keys that hold values."""
+    if "properties" not in schema:
+        return [prefix.removesuffix(".")]
+    return [leaf for key, part in schema["properties"].items() for leaf in leaves(part, f"{prefix}{key}.")]
+
+
 def test_config_readme_documents_every_key():
     text = (ROOT / "config" / "README.md").read_text()
     for name in ("samples", "references"):
         for key in read_schema(name)["properties"]:
             assert f"`{key}`" in text, key
-    for key, part in read_schema("config")["properties"].items():
-        for inner in part.get("properties", {"": None}):
-            assert f"`{key}.{inner}`".replace(".`", "`") in text, (key, inner)
+    for key in leaves(read_schema("config")):
+        assert f"`{key}`" in text, key
 
 
 @pytest.mark.parametrize(
@@ -113,6 +119,9 @@ def test_config_readme_documents_every_key():
         ({"deconvolution": {"methods": ["nlns"]}}, "bad_value", "nnls_rescaled"),
         ({"seed": "one"}, "bad_value", "seed"),
         ({"filter": {"max_pct_mt": 120}}, "bad_value", "filter.max_pct_mt"),
+        ({"models": {"sparank": {"preset": "huge"}}}, "bad_value", "models.sparank.preset"),
+        ({"models": {"sprank": {}}}, "unknown_key", "'models.sparank'"),
+        ({"reference": {"aliases": 3}}, "bad_value", "reference.aliases"),
         ({"reference": {"orthologs": 3}}, "bad_value", "reference.orthologs"),
         ({"reference": {"orthologs": "https://example.org/o.csv#sha256=1"}}, "bad_hash", "64 hex"),
     ],
@@ -122,6 +131,32 @@ def test_wrong_config_is_refused_by_name(config, code, said):
         complete_config(config)
     assert caught.value.code == code
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sparank", "code", "said"),
+    [
+        ({"reference": "atals"}, "unknown_reference", "Did you mean 'atlas'?"),
+        ({"weights": "pretrian"}, "missing_weights", "Did you mean 'pretrain'?"),
+        ({"weights": "/no/such/folder"}, "missing_weights", "models.sparank.weights is '/no/such/folder'"),
+        ({"weights": "$NO_SUCH_PLACE/model/x"}, "missing_weights", "NO_SUCH_PLACE"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused_before_anything_runs(sparank, code, said):
+    with pytest.raises(InputError) as caught:
+        check_models(complete_config({"models": {"sparank": sparank}})["models"], {"atlas", "other"})
+    assert caught.value.code == code
+    assert said in str(caught.value)
+
+
+def test_weights_may_be_pretrained_a_folder_or_a_hub_id(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELS", str(tmp_path))
+    for weights in ("pretrain", "$MODELS", "some-lab/sparank-breast", "some-lab/sparank@v1.0"):
+        models = complete_config({"models": {"sparank": {"weights": weights, "reference": "atlas"}}})[
+            "models"
+        ]
+        check_models(models, {"atlas"})
+        assert "$" not in models["sparank"]["weights"]
 
 
 def test_defaults_are_filled_in_at_every_depth():

@@ -25,6 +25,7 @@ rule check_sample:
         sources=sample_sources("path", "spots", "image", "alignment", "labels", "truth"),
         reference_check=of_reference("results/references/{reference}/check.json"),
         orthologs=lambda wildcards: source_files(sample_orthologs(wildcards)),
+        aliases=source_files(ALIASES),
     output:
         check="results/samples/{sample}/check.json",
     log:
@@ -49,6 +50,7 @@ rule check_sample:
             else ""
         ),
         orthologs=lambda wildcards: sources.local_path(sample_orthologs(wildcards)),
+        aliases=sources.local_path(ALIASES),
         min_counts=config["filter"]["min_counts"],
     script:
         "../scripts/check_sample.py"

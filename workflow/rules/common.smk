@@ -10,19 +10,25 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(workflow.basedir), os.environ.
 from snakemake.exceptions import WorkflowError
 
 from tissuemake import sources
-from tissuemake.configuration import complete_config
+from tissuemake.configuration import PRETRAIN, check_models, complete_config
 from tissuemake.errors import InputError
 from tissuemake.sheets import read_references, read_samples, target_organism
 
 try:
     config = complete_config(config)
     REFERENCES = read_references(config["references"]).rows
+    check_models(config["models"], set(REFERENCES))
     SHEET = read_samples(config["samples"], set(REFERENCES))
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
 SAMPLES = SHEET.rows
 ORTHOLOGS = config["reference"]["orthologs"]
+ALIASES = config["reference"]["aliases"]
+SPARANK = config["models"]["sparank"]
+MODEL_FILES = ["model.safetensors", "config.json", "training.parquet", "README.md"]
+# A model that the config names, by its weights or its reference, serves samples without a reference as well.
+SELF_CONTAINED = ["sparank"] if SPARANK["weights"] != PRETRAIN or SPARANK["reference"] else []
 
 
 wildcard_constraints:
@@ -93,7 +99,27 @@ def passed_samples():
 
 
 def deconvolution_methods(sample):
-    return config["deconvolution"]["methods"] if SAMPLES[sample].reference else []
+    """All methods for a sample with a reference; without one those that bring their types along."""
+    methods = config["deconvolution"]["methods"]
+    return methods if SAMPLES[sample].reference else [name for name in methods if name in SELF_CONTAINED]
+
+
+def sparank_model(wildcards):
+    """Folder or hub id of the sample's model: the weights that the config names, or those made of its reference."""
+    if SPARANK["weights"] != PRETRAIN:
+        return SPARANK["weights"]
+    reference = SPARANK["reference"] or SAMPLES[wildcards.sample].reference
+    return f"results/models/sparank-{reference}"
+
+
+def sparank_files(wildcards):
+    """The files of that model that a job waits for; a model of the hub has none here."""
+    folder = sparank_model(wildcards)
+    return branch(
+        SPARANK["weights"] == PRETRAIN or exists(folder),
+        then=[f"{folder}/{name}" for name in MODEL_FILES[:2]],
+        otherwise=[],
+    )
 
 
 def imputation_methods(sample):

@@ -4,6 +4,7 @@ rule deconvolve_spots:
         reference=of_reference("results/references/{reference}/reference.h5ad"),
         signatures=of_reference("results/references/{reference}/signatures.parquet"),
         markers=of_reference("results/references/{reference}/markers.parquet"),
+        aliases=source_files(ALIASES),
     output:
         proportions="results/samples/{sample}/proportions/{method}.parquet",
     log:
@@ -19,6 +20,7 @@ rule deconvolve_spots:
         runtime=60,
     params:
         seed=config["seed"],
+        aliases=sources.local_path(ALIASES),
     script:
         "../scripts/deconvolve.py"
 

@@ -7,6 +7,7 @@ rule impute_from_reference:
             "results/samples/{{sample}}/proportions/{method}.parquet",
             method=(config["deconvolution"]["methods"] or ["nnls"])[0],
         ),
+        aliases=source_files(ALIASES),
     output:
         imputed="results/samples/{sample}/imputed/reference.h5ad",
     log:
@@ -22,6 +23,7 @@ rule impute_from_reference:
         method="reference",
         seed=config["seed"],
         held_out_genes=config["imputation"]["held_out_genes"],
+        aliases=sources.local_path(ALIASES),
     script:
         "../scripts/impute.py"
 

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 from pathlib import Path
 
 import jsonschema
@@ -9,7 +10,12 @@ import yaml
 
 from tissuemake.errors import InputError
 from tissuemake.sheets import check_source, nearest
+from tissuemake.sources import unset_variables
 
+# The value of `weights` that asks for a model to be made here.
+PRETRAIN = "pretrain"
+# What the hub calls a model: owner/name, and perhaps a revision.
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
 
 
@@ -25,7 +31,7 @@ def complete_config(config: dict, schema: dict | None = None) -> dict:
     ------
     InputError
         ``unknown_key`` with the nearest valid one; ``bad_value`` with what the schema expects; those of
-        `check_source` for ``reference.orthologs``.
+        `check_source` for the tables of ``reference``.
     """
     schema = schema or read_schema("config")
     _refuse_unknown(config, schema, "")
@@ -41,8 +47,46 @@ def complete_config(config: dict, schema: dict | None = None) -> dict:
         )
     for name in ("samples", "references"):
         completed[name] = os.path.expandvars(completed[name])
-    check_source(completed["reference"]["orthologs"], "reference.orthologs", "config")
+    for name in ("orthologs", "aliases"):
+        check_source(completed["reference"][name], f"reference.{name}", "config")
+    for settings in completed["models"].values():
+        settings["weights"] = os.path.expandvars(settings["weights"])
     return completed
+
+
+def check_models(models: dict, references: set[str]) -> None:
+    """Refuse models that cannot be made or loaded, before anything runs.
+
+    Parameters
+    ----------
+    models
+        The part ``models`` of a completed config.
+    references
+        Names in the sheet of references.
+
+    Raises
+    ------
+    InputError
+        ``unknown_reference``, ``missing_weights``, each naming the key.
+    """
+    for name, settings in models.items():
+        reference, weights = settings.get("reference", ""), settings["weights"]
+        if reference and reference not in references:
+            known = sorted(references)
+            near = f"Did you mean '{nearest(reference, known)}'? " if known else ""
+            raise InputError(
+                "unknown_reference",
+                f"config: models.{name}.reference is '{reference}', which is no row of the sheet of references.",
+                f"{near}Known: {', '.join(known) or 'none'}. Empty means each sample's own.",
+            )
+        if weights == PRETRAIN or Path(weights).is_dir() or HUB_ID.fullmatch(weights):
+            continue
+        near = f"Did you mean '{PRETRAIN}'? " if "/" not in weights else unset_variables(weights)
+        raise InputError(
+            "missing_weights",
+            f"config: models.{name}.weights is '{weights}', which is neither a folder nor a hub id.",
+            f"{near}Write '{PRETRAIN}', the folder of a model (relative to the run folder), or owner/name.",
+        )
 
 
 def _refuse_unknown(config: object, schema: dict, prefix: str) -> None:

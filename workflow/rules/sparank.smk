@@ -1,0 +1,61 @@
+# Above this size of filtered.h5ad (about 50,000 observations) a GPU saves more time than it is waited for.
+LARGE_MB = 200
+
+
+# With given weights there is no such rule: no change of any file can start a training.
+if SPARANK["weights"] == PRETRAIN:
+
+    rule pretrain_sparank:
+        input:
+            reference="results/references/{reference}/reference.h5ad",
+            markers="results/references/{reference}/markers.parquet",
+        output:
+            model=expand("results/models/sparank-{{reference}}/{name}", name=MODEL_FILES),
+        log:
+            "logs/models/sparank-{reference}.log",
+        benchmark:
+            "benchmarks/models/sparank-{reference}.tsv"
+        retries: 2
+        conda:
+            "../../envs/torch.yaml"
+        threads: 2
+        resources:
+            mem_mb=megabytes(20, 4000),
+            runtime=lookup(dpath=SPARANK["preset"], within={"tiny": 60, "small": 360, "base": 1440}),
+            gpu=1,
+        params:
+            preset=SPARANK["preset"],
+            seed=config["seed"],
+            # Not an output: a retry goes on from what a killed job left here.
+            checkpoints="results/checkpoints/sparank-{reference}",
+        script:
+            "../scripts/pretrain_sparank.py"
+
+
+rule deconvolve_sparank:
+    input:
+        filtered="results/samples/{sample}/filtered.h5ad",
+        model=sparank_files,
+        orthologs=source_files(ORTHOLOGS),
+        aliases=source_files(ALIASES),
+    output:
+        proportions="results/samples/{sample}/proportions/sparank.parquet",
+        attributions="results/samples/{sample}/attributions/sparank.parquet",
+    log:
+        "logs/samples/{sample}/proportions/sparank.log",
+    benchmark:
+        "benchmarks/samples/{sample}/proportions/sparank.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=megabytes(10, 3000),
+        runtime=60,
+        gpu=lambda wildcards, input: int(input.size_mb > LARGE_MB),
+    params:
+        model=sparank_model,
+        seed=config["seed"],
+        orthologs=sources.local_path(ORTHOLOGS),
+        aliases=sources.local_path(ALIASES),
+    script:
+        "../scripts/deconvolve_sparank.py"

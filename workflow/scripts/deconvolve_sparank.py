@@ -1,0 +1,19 @@
+"""Estimate cell types per spot with a pretrained model."""
+
+from pathlib import Path
+
+from tissuemake.logs import logged
+
+with logged(snakemake.log[0]):
+    from tissuemake.models.sparank.deconvolve import deconvolve_sparank
+
+    deconvolve_sparank(
+        Path(snakemake.input.filtered),
+        snakemake.params.model,
+        Path(snakemake.output.proportions),
+        Path(snakemake.output.attributions),
+        seed=snakemake.params.seed,
+        gpus=snakemake.resources.get("gpu", 0),
+        aliases=snakemake.params.aliases or None,
+        orthologs=snakemake.params.orthologs or None,
+    )
