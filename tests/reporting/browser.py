@@ -9,6 +9,16 @@ from pathlib import Path
 import pytest
 
 DESKTOP, PHONE = (1280, 900), (375, 812)
+COLOURS = """
+const canvas = document.getElementById(arguments[0]);
+const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+const seen = new Map();
+for (let i = 0; i < data.length; i += 4) {
+  const key = `${data[i]},${data[i + 1]},${data[i + 2]}`;
+  if (data[i + 3]) seen.set(key, (seen.get(key) ?? 0) + 1);
+}
+return [...seen];
+"""
 
 
 @contextmanager
@@ -78,3 +88,19 @@ def whole_page(driver, output: Path) -> None:
 
     shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "format": "png"})
     Path(output).write_bytes(base64.b64decode(shot["data"]))
+
+
+def painted(driver, canvas: str = "tissue") -> dict[str, int]:
+    """Opaque colours of a canvas and how many pixels each has, once the next frame is drawn."""
+    driver.execute_async_script(
+        "const done = arguments[0]; requestAnimationFrame(() => setTimeout(done, 30));"
+    )
+    return dict(driver.execute_script(COLOURS, canvas))
+
+
+def choose(driver, group: str, layer: str | None = None) -> None:
+    from selenium.webdriver.support.ui import Select
+
+    Select(driver.find_element("id", "colour-group")).select_by_visible_text(group)
+    if layer:
+        Select(driver.find_element("id", "colour-layer")).select_by_visible_text(layer)

@@ -4,6 +4,7 @@ import zipfile
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
 from reporting.toy_tissue import SAMPLE, TYPES, Toy
@@ -19,6 +20,8 @@ def deliver(toy: Toy, report, output):
         proportions=toy.proportions,
         imputed=toy.imputed,
         domains=toy.domains,
+        attributions=toy.attributions,
+        models=toy.models,
         report=report,
         check=toy.check,
         row=toy.row,
@@ -45,6 +48,25 @@ def test_manifest_vouches_for_every_file(delivery, toy):
     assert manifest["devices"] == ["cpu", "cpu (2 threads)"]
     assert manifest["seeds"]["deconvolution/nnls"] == 1
     assert manifest["config"] == {"seed": 1}
+
+
+def test_manifest_names_the_model_and_its_weights(delivery, toy):
+    model = files.read_json(delivery / "manifest.json")["models"]["sparank"]
+    assert model["weights_sha256"] == files.sha256(toy.model / "model.safetensors")
+    assert model["folder"] == str(toy.model)
+    assert model["facts"]["preset"] == "tiny"
+    assert model["card"]["Where it fails"] == ["Types that the atlas lacks.", "Depth below 300 counts."]
+    spoke = pd.read_parquet(delivery / "attributions_sparank.parquet")
+    assert set(spoke["cell_type"]) == set(TYPES)
+
+
+def test_h5ad_carries_what_a_method_says_of_itself(delivery):
+    adata = ad.read_h5ad(delivery / f"{SAMPLE}.h5ad")
+    table = adata.obsm["proportions_sparank"]
+    types = [name.replace("/", "|") for name in TYPES]
+    assert {*types, "unknown", "gate", *(f"{name}_sd" for name in types)} <= set(table)
+    np.testing.assert_allclose(table[[*types, "unknown"]].sum(axis=1), 1, atol=1e-6)
+    assert set(adata.obs["dominant_type_sparank"]) <= {*types, "unknown"}
 
 
 def test_h5ad_carries_types_domains_and_plots_over_its_image(delivery):
@@ -123,7 +145,8 @@ def test_an_unfinished_delivery_has_no_manifest(toy, tmp_path):
 def test_what_a_killed_or_older_run_left_is_gone(toy, toy_page, tmp_path):
     left = tmp_path / f".{SAMPLE}.partial.zarr" / "half"
     left.mkdir(parents=True)
-    (tmp_path / "imputed_gone.h5ad").write_text("of a method no longer asked for")
+    for name in ("imputed_gone.h5ad", "attributions_gone.parquet"):
+        (tmp_path / name).write_text("of a method no longer asked for")
     deliver(toy, toy_page, tmp_path)
     listed = {entry["path"] for entry in files.read_json(tmp_path / "manifest.json")["outputs"]}
     assert {path.name for path in tmp_path.iterdir()} == {*listed, "manifest.json"}

@@ -5,38 +5,22 @@ import shutil
 
 import pytest
 
-from reporting.browser import DESKTOP, PHONE, chromium, console_errors, open_page, overflow, requested, resize
+from reporting.browser import (
+    DESKTOP,
+    PHONE,
+    choose,
+    chromium,
+    console_errors,
+    open_page,
+    overflow,
+    painted,
+    requested,
+    resize,
+)
 from reporting.toy_tissue import HOSTILE_GENE, SAMPLE, Toy
 from tissuemake.reporting.sample_page import report_sample
 
 pytestmark = pytest.mark.browser
-
-COLOURS = """
-const canvas = document.getElementById("tissue");
-const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-const seen = new Map();
-for (let i = 0; i < data.length; i += 4) {
-  const key = `${data[i]},${data[i + 1]},${data[i + 2]}`;
-  if (data[i + 3]) seen.set(key, (seen.get(key) ?? 0) + 1);
-}
-return [...seen];
-"""
-
-
-def painted(driver) -> dict[str, int]:
-    """Opaque colours of the canvas and how many pixels each has, once the next frame is drawn."""
-    driver.execute_async_script(
-        "const done = arguments[0]; requestAnimationFrame(() => setTimeout(done, 30));"
-    )
-    return dict(driver.execute_script(COLOURS))
-
-
-def choose(driver, group: str, layer: str | None = None) -> None:
-    from selenium.webdriver.support.ui import Select
-
-    Select(driver.find_element("id", "colour-group")).select_by_visible_text(group)
-    if layer:
-        Select(driver.find_element("id", "colour-layer")).select_by_visible_text(layer)
 
 
 @pytest.fixture(scope="module")

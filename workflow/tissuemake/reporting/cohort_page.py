@@ -140,7 +140,7 @@ def _entry(
     }
     types = _types(tables)
     domain = contracts.read_table(domains, contracts.DOMAINS) if domains else None
-    dominant, colours_by = _dominant(types)
+    dominant, colours_by = dominant_types(types)
     records = _records(tables, imputed, domain)
     return Entry(
         sample,
@@ -184,7 +184,11 @@ def _types(tables: dict[str, pd.DataFrame]) -> pd.DataFrame | None:
     return None
 
 
-def _dominant(types: pd.DataFrame | None) -> tuple[list[tuple[str, float]], pd.Series | None]:
+def dominant_types(types: pd.DataFrame | None) -> tuple[list[tuple[str, float]], pd.Series | None]:
+    """Return the most abundant types with their mean shares, and the dominant type per barcode.
+
+    What the reference does not know can dominate a spot, but is no main cell type.
+    """
     if types is None or types.empty:
         return [], None
     order = by_abundance(types)

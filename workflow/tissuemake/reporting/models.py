@@ -1,5 +1,6 @@
 """The pretrained model behind a method's numbers: what it is, what its card says, how its training went."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ FACTS = {
     "parameters": "parameters",
     "best_step": "step of the weights kept",
 }
+UNESCAPED_BAR = re.compile(r"(?<!\\)\|")
 SCORES = "Scores on held-out donors"
 SAID_ABOVE = ("Training", SCORES)
 
@@ -75,15 +77,15 @@ def read_card(text: str) -> dict[str, list]:
         if line.startswith("## "):
             lines = sections.setdefault(line[3:].strip(), [])
         elif line.startswith("|"):
-            cells = [cell.strip().replace("\\|", "|") for cell in _split_row(line)]
+            cells = _cells(line)
             lines.append((cells[0], ", ".join(cells[1:])))
         elif line.strip():
             lines.append(line.strip().removeprefix("- "))
     return {title: _without_header(found) for title, found in sections.items()}
 
 
-def _split_row(line: str) -> list[str]:
-    return line.strip().strip("|").replace("\\|", "\0").split("|")
+def _cells(row: str) -> list[str]:
+    return [cell.replace("\\|", "|").strip() for cell in UNESCAPED_BAR.split(row.strip())[1:-1]]
 
 
 def _without_header(lines: list) -> list:

@@ -128,7 +128,7 @@ def _doubts(table: pd.DataFrame, method: str) -> list[Group]:
         note = "Transcripts that no cell type of the reference explains."
         layer = Layer("Unknown share", table[UNKNOWN].to_numpy(float), SHARE)
         groups.append(Group(f"Unknown share, {method}", [layer], note))
-    if GATE in table:
+    if GATE in table and table[GATE].notna().any():
         layer = Layer("Weight of RNA", table[GATE].to_numpy(float), "0: image alone, 1: RNA alone")
         note = "How much the model leaned on transcripts rather than on the stained image."
         groups.append(Group(f"RNA or image, {method}", [layer], note))
