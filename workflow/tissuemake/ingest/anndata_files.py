@@ -7,29 +7,16 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
-from tissuemake.contracts import is_integer_counts
 from tissuemake.errors import InputError
-from tissuemake.genes import is_ensembl
 from tissuemake.ingest.base import Reader
 from tissuemake.ingest.counts import GENE_EXPRESSION, make_counts
 from tissuemake.ingest.images import to_rgb
 from tissuemake.ingest.lattice import grid_from_coordinates, is_checkerboard
 from tissuemake.ingest.spatial_transcriptomics import PITCH_1K_UM, PITCH_2K_UM, SPOT_NAME
+from tissuemake.raw_counts import find_counts, find_genes
 from tissuemake.sheets import Sample
 
-SYMBOL_COLUMNS = (
-    "symbol",
-    "feature_name",
-    "gene_name",
-    "gene_names",
-    "gene_symbol",
-    "gene_symbols",
-    "SYMBOL",
-)
-ID_COLUMNS = ("gene_id", "gene_ids", "ensembl_id", "ensembl", "ENSEMBL", "feature_id")
-COUNT_LAYERS = ("counts", "raw_counts", "raw")
 COORDINATES = (("pxl_col_in_fullres", "pxl_row_in_fullres"), ("x_centroid", "y_centroid"), ("x", "y"))
 
 
@@ -95,13 +82,7 @@ class AnnDataReader(Reader):
     def counts(self) -> ad.AnnData:
         adata = self.adata
         matrix, var = find_counts(adata, self.where(self.path))
-        names = pd.Index(var.index.astype(str))
-        ids = next(
-            (var[c].astype(str).to_numpy(object) for c in ID_COLUMNS if c in var), np.repeat("", len(names))
-        )
-        ids = np.where(is_ensembl(names), names, ids)
-        symbols = next((var[c].astype(str).to_numpy(object) for c in SYMBOL_COLUMNS if c in var), names)
-        symbols = np.where(np.isin(symbols, ["", "nan", "None", "NA"]), names, symbols)
+        symbols, ids = find_genes(var)
         types = var["feature_types"].astype(str) if "feature_types" in var else None
         if types is not None and not (types == GENE_EXPRESSION).any():
             types = None  # not 10x's vocabulary
@@ -203,35 +184,6 @@ def coordinates(obs: pd.DataFrame, given: object, where: str) -> np.ndarray:
         "missing_positions",
         f"{where} has no coordinates: no obsm['spatial'], and no columns x, y in obs.",
         "Store full-resolution pixels (x, y) or µm in obsm['spatial'].",
-    )
-
-
-def find_counts(adata: ad.AnnData, where: str) -> tuple[sp.csr_matrix, pd.DataFrame]:
-    """The matrix that holds whole numbers, and its var: X, else a layer of counts, else raw.
-
-    Raises
-    ------
-    InputError
-        ``not_counts``, with what was looked at.
-    """
-    places = {"X": (adata.X, adata.var)}
-    places |= {f"layers['{k}']": (adata.layers[k], adata.var) for k in COUNT_LAYERS if k in adata.layers}
-    if adata.raw is not None:
-        places["raw.X"] = (adata.raw.X, adata.raw.var)
-    seen = []
-    for name, (matrix, var) in places.items():
-        if matrix is None:
-            continue
-        values = matrix.data if sp.issparse(matrix) else np.asarray(matrix).ravel()
-        if values.size and is_integer_counts(values):
-            return sp.csr_matrix(matrix), var
-        span = f"{values.min():g} to {values.max():g}" if values.size else "empty"
-        seen.append(f"{name} ({span})")
-    code = "negative_counts" if len(seen) == 1 and adata.X is not None and adata.X.min() < 0 else "not_counts"
-    raise InputError(
-        code,
-        f"{where} holds no raw counts; looked at {', '.join(seen) or 'nothing'}.",
-        "Store raw integer counts in X, in layers['counts'] or in raw.",
     )
 
 
