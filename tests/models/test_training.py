@@ -26,6 +26,9 @@ from tissuemake.models.training import Schedule
 
 SCRIPT = Path(__file__).with_name("toy_training.py")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+# A job step as Snakemake starts it: one task, whatever the number of GPUs.
+JOB_STEP = {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train"}
+JOB_STEP |= dict.fromkeys(("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"), "0")
 
 
 @pytest.fixture(autouse=True)
@@ -51,9 +54,10 @@ def command(tmp_path: Path, **told: object) -> list[str]:
     return [sys.executable, str(SCRIPT), str(settings)]
 
 
-def script(tmp_path: Path, **told: object) -> subprocess.CompletedProcess:
+def script(tmp_path: Path, environment: dict | None = None, **told: object) -> subprocess.CompletedProcess:
+    environment = {**ENVIRONMENT, **(environment or {})}
     return subprocess.run(
-        command(tmp_path, **told), env=ENVIRONMENT, text=True, capture_output=True, timeout=120
+        command(tmp_path, **told), env=environment, text=True, capture_output=True, timeout=120
     )
 
 
@@ -96,7 +100,8 @@ Untrainable.__qualname__ = Regression.__qualname__
 
 
 def test_training_learns_and_the_curve_says_how(undisturbed):
-    _, curve = undisturbed
+    module, curve = undisturbed
+    assert not any(part.training for part in module.modules())
     assert curve.columns["step"] == [25, 50, 75, 100, 110]  # the end is validated though it is off the beat
     assert curve.columns["valid_loss"][-1] < 0.5 * curve.columns["valid_loss"][0]
     assert curve.columns["learning_rate"][-1] == pytest.approx(0.05 * SCHEDULE.learning_rate)
@@ -168,7 +173,7 @@ def test_a_checkpoint_is_not_allowed_to_run_code(tmp_path, monkeypatch, capsys):
     ("changed", "named"),
     [
         ({"seed": 4}, "seed"),
-        ({"identity": {"reference": "def"}}, "reference"),
+        ({"identity": {"reference": "def"}}, "identity.reference"),
         ({"schedule": replace(SCHEDULE, steps=50, clip=0.5)}, "schedule.clip"),
         ({"module": regression(width=8)}, "architecture"),
     ],
@@ -271,9 +276,9 @@ def test_finished_training_is_cleared_away_by_the_caller(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_two_processes_train_one_model(tmp_path, undisturbed):
+def test_two_processes_train_one_model_also_in_a_job_step_of_one_task(tmp_path, undisturbed):
     started = time.perf_counter()
-    ran = script(tmp_path, processes=2)
+    ran = script(tmp_path, JOB_STEP, processes=2)
     assert ran.returncode == 0, ran.stderr
     first, second = (load_file(f"{tmp_path / 'weights'}.{rank}") for rank in (0, 1))
     assert same(first, second)

@@ -38,7 +38,7 @@ def fit(
     identity: Mapping[str, object] | None = None,
     progress: bool = True,
 ) -> Curve:
-    """Train `module`; at the end it stands on the CPU and holds the weights of its best validation.
+    """Train `module`; at the end it stands on the CPU, in eval mode, with the weights of its best validation.
 
     Parameters
     ----------
@@ -73,6 +73,7 @@ def fit(
     if not journal.finished:
         _train(module, train, valid, journal, progress)
     module.load_state_dict(journal.best)
+    module.eval()  # what follows is inference; dropout must not blur it
     return journal.curve
 
 
@@ -87,7 +88,7 @@ def _train(module: Trainable, train: StepStream, valid: Iterable, journal: Journ
             devices=device.count,
             precision=device.precision,
             plugins=_plugins(device),
-            max_epochs=-1,
+            max_epochs=1,  # the stream is one long epoch
             max_steps=schedule.steps - journal.curve.step,
             val_check_interval=schedule.validate_every,
             check_val_every_n_epoch=None,
@@ -127,7 +128,7 @@ def _settings(module: nn.Module, schedule: Schedule, seed: int, device: Device, 
         "seed": seed,
         "processes": device.count,
         **{f"schedule.{name}": value for name, value in asdict(schedule).items()},
-        **{name: str(value) for name, value in identity.items()},
+        **{f"identity.{name}": str(value) for name, value in identity.items()},
     }
 
 
