@@ -15,9 +15,9 @@ import scipy.sparse as sp
 from PIL import Image
 
 from benchmarks.fingerprint import of_code
-from tissuemake import simulate
+from tissuemake import histology, simulate
 from tissuemake.files import atomic
-from tissuemake.histology import color
+from tissuemake.histology.encoders import LOOKED_AT, ColorEncoder
 from tissuemake.simulate import cell_types
 from tissuemake.simulate.atlas import simulate_atlas
 from tissuemake.simulate.expression import build_biology, donor_effect, draw_molecules, programme_states
@@ -27,6 +27,7 @@ from tissuemake.simulate.tissue import place_cells, simulate_section, stream
 from tissuemake.simulate.visium import MEAN_UMI, SPOT_UM, spot_lattice
 
 SIMULATOR = Path(simulate.__file__).parent
+ENCODER = [Path(histology.__file__).with_name(name) for name in ("color.py", "stains.py")]
 MPP = 0.5
 TILE_PX = 224
 TYPES = np.array(cell_types.NAMES)
@@ -90,7 +91,7 @@ def section_of(world: World, folder: Path, *, donor: str, zones: str, seed: int)
     """One section of `donor`; what `seed` draws (outline, cells, staining) no other section has."""
     name = f"{world.name}-{donor}-{zones}-{seed}"
     seen = folder / f"{name}-{of_code(SIMULATOR)}.npz"
-    embedded = folder / f"{name}-{of_code(SIMULATOR)}-color-{of_code(Path(color.__file__))}.npy"
+    embedded = folder / f"{name}-{of_code(SIMULATOR)}-color-{of_code(*ENCODER)}.npy"
     folder.mkdir(parents=True, exist_ok=True)
     if not seen.exists():
         with atomic(seen) as partial:
@@ -177,5 +178,7 @@ def _tiles(picture: np.ndarray, spots: pd.DataFrame) -> dict[str, np.ndarray]:
 
 def _embed(jpegs: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Vectors (tiles, features) of tiles as `_tiles` keeps them."""
-    pictures = [Image.open(io.BytesIO(part.tobytes())) for part in np.split(jpegs, ends[:-1])]
-    return np.stack([color.color_features(np.asarray(picture), MPP) for picture in pictures])
+    tiles = [np.asarray(Image.open(io.BytesIO(part.tobytes()))) for part in np.split(jpegs, ends[:-1])]
+    encoder = ColorEncoder()
+    encoder.look(np.stack(tiles[:: max(1, len(tiles) // LOOKED_AT)]))
+    return encoder.encode(np.stack(tiles), MPP)

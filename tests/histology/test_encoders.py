@@ -15,6 +15,7 @@ from tissuemake.contracts import EMBEDDINGS, read_anndata
 from tissuemake.errors import InputError
 from tissuemake.histology import encoders
 from tissuemake.histology.color import FEATURES, color_features
+from tissuemake.histology.stains import measure_staining
 from tissuemake.histology.tiles import SCHEMA
 from tissuemake.simulate.staining import _colour
 
@@ -98,7 +99,8 @@ def test_blank_black_and_tiny_tiles_have_finite_features():
 
 def test_file_keeps_order_and_place_over_row_groups(tmp_path, monkeypatch):
     monkeypatch.setattr(encoders, "ROWS_IN_MEMORY", 2)
-    pictures = [tile(eosin=level) for level in (0.9, 0.1, 0.5, 0.3, 0.7)]
+    nuclei = [(x, 56, 4, 4, 0, 1.2) for x in range(10, 110, 12)]
+    pictures = [tile(nuclei, eosin=level) for level in (0.9, 0.1, 0.5, 0.3, 0.7)]
     tiles = write_tiles(tmp_path / "t.parquet", pictures)
     encoders.embed_tiles(tiles, tmp_path / "color.h5ad")
     found = read_anndata(tmp_path / "color.h5ad", EMBEDDINGS)
@@ -106,7 +108,10 @@ def test_file_keeps_order_and_place_over_row_groups(tmp_path, monkeypatch):
     assert found.obs["x"].tolist() == [0, 10, 20, 30, 40]
     order = found[:, "tile_eosin_mean"].X.ravel().argsort().argsort()
     assert order.tolist() == [4, 0, 2, 1, 3]
-    np.testing.assert_allclose(found.X[2], color_features(pictures[2], MPP), atol=0.35)
+    jpegs = pd.read_parquet(tiles)["jpeg"]
+    decoded = np.stack([np.asarray(Image.open(io.BytesIO(jpeg))) for jpeg in jpegs])
+    staining = measure_staining(decoded)
+    np.testing.assert_array_equal(found.X[2], color_features(decoded[2], MPP, staining))
     assert found.uns["tissuemake"]["encoder"] == "color" and found.uns["tissuemake"]["seconds"] > 0
 
 
@@ -124,8 +129,10 @@ def test_no_tiles_give_no_vectors(tmp_path):
 
 
 def test_at_most_a_batch_of_tiles_is_in_memory(tmp_path, monkeypatch):
-    seen = []
+    seen, looked = [], []
     monkeypatch.setattr(encoders, "ROWS_IN_MEMORY", 4)
+    monkeypatch.setattr(encoders, "LOOKED_AT", 3)
+    monkeypatch.setattr(encoders.ColorEncoder, "look", lambda self, tiles: looked.append(len(tiles)))
     encode = encoders.ColorEncoder.encode
     monkeypatch.setattr(
         encoders.ColorEncoder,
@@ -135,6 +142,7 @@ def test_at_most_a_batch_of_tiles_is_in_memory(tmp_path, monkeypatch):
     tiles = write_tiles(tmp_path / "t.parquet", [tile(px=32)] * 11, row_group=11)
     encoders.embed_tiles(tiles, tmp_path / "e.h5ad")
     assert max(seen) == 4 and sum(seen) == 11
+    assert looked == [3]
 
 
 def test_unknown_encoder_and_foreign_tables_are_refused(tmp_path):

@@ -1,8 +1,7 @@
 """Colour, texture and nuclei of an H&E tile as numbers: an encoder that needs no training.
 
-Stains are separated after Ruifrok & Johnston 2001 (Anal. Quant. Cytol. Histol. 23, 291) with scikit-image's
-vectors; nuclei are the connected parts of strong haematoxylin. Everything is measured twice: in the circle of a
-Visium spot in the middle of the tile, where the counted cells lie, and over the whole tile.
+Nuclei are the connected parts of strong haematoxylin. Everything is measured twice: in the circle of a Visium spot
+in the middle of the tile, where the counted cells lie, and over the whole tile.
 """
 
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 from scipy import ndimage
-from skimage.color import hed_from_rgb
 from skimage.feature import graycomatrix, graycoprops
 from skimage.filters import threshold_otsu
+
+from tissuemake.histology.stains import STANDARD, Staining
 
 SPOT_UM = 55.0
 # Finer pixels are shrunk to this: small nuclei are 5 µm wide.
@@ -21,23 +21,21 @@ FINEST_MPP = 0.5
 REGIONS = ("spot", "tile")
 STAINS = ("haematoxylin", "eosin")
 PERCENTILES = (10, 50, 90)
-# Optical density (natural logarithm) in a stain's channel.
-NUCLEAR_THRESHOLD = (0.30, 0.60)
-CLEAR = 0.15
+# Amounts of stain: 1 is as strong as the slide gets.
+NUCLEAR_THRESHOLD = (0.25, 0.5)
+CLEAR = 0.12
 LEAST_NUCLEUS_UM2 = 6.0
 # Nuclei are counted in soft bins around these: what lies between two belongs to both in part.
 AREA_UM2 = {"small": 20.0, "medium": 45.0, "large": 90.0}
 ELONGATION = {"round": 1.2, "long": 2.8}
-DENSITY = {"pale": 0.6, "stained": 1.0, "dark": 1.4}
+DENSITY = {"pale": 0.4, "stained": 0.65, "dark": 0.9}
 SURROUND_UM = 4.0
 GREY_LEVELS = 16
-LEVELS_PER_UNIT = 120.0  # stains are kept in 256 levels, up to an optical density of 2.1
+LEVELS_PER_UNIT = 170.0  # stains are kept in 256 levels, up to 1.5
 OFFSETS_UM = (1.0, 4.0)
 TEXTURES = ("contrast", "homogeneity", "correlation")
 
-_OPTICAL_DENSITY = -np.log((np.arange(256, dtype=np.float32) + 1) / 256).astype(np.float32)
 _LEVEL = (np.arange(256) + 0.5) / LEVELS_PER_UNIT
-_UNMIX = hed_from_rgb.astype(np.float32)
 
 
 def _names() -> tuple[str, ...]:
@@ -56,7 +54,7 @@ def _names() -> tuple[str, ...]:
 FEATURES = _names()
 
 
-def color_features(tile: np.ndarray, mpp: float) -> np.ndarray:
+def color_features(tile: np.ndarray, mpp: float, staining: Staining = STANDARD) -> np.ndarray:
     """Return the `FEATURES` of one tile, float32.
 
     Parameters
@@ -65,13 +63,15 @@ def color_features(tile: np.ndarray, mpp: float) -> np.ndarray:
         uint8 of shape (height, width, 3).
     mpp
         µm per pixel of the tile.
+    staining
+        That of its slide; all amounts of stain are relative to it.
     """
     factor = max(1, int(FINEST_MPP / mpp + 1e-6))
     if factor > 1:
         tile, mpp = np.asarray(Image.fromarray(tile).reduce(factor)), mpp * factor
     height, width = tile.shape[:2]
     # Channels first: every later step walks one channel at a time.
-    stains = (_UNMIX.T @ _OPTICAL_DENSITY.take(tile.reshape(-1, 3)).T).reshape(3, height, width)
+    stains = staining.amounts(tile.reshape(-1, 3)).reshape(3, height, width)
     levels = np.clip(stains * LEVELS_PER_UNIT, 0, 255).astype(np.uint8)
     nuclear = stains[0] > np.clip(_otsu(levels[0]), *NUCLEAR_THRESHOLD)
     nuclei = find_nuclei(nuclear, stains, mpp)

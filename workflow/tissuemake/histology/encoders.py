@@ -9,6 +9,7 @@ import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -16,9 +17,11 @@ from tissuemake.contracts import EMBEDDINGS, TILES, check_anndata, check_table
 from tissuemake.errors import refuse_unknown_method
 from tissuemake.files import atomic
 from tissuemake.histology.color import FEATURES, color_features
+from tissuemake.histology.stains import STANDARD, measure_staining
 from tissuemake.provenance import measured
 
 ROWS_IN_MEMORY = 128
+LOOKED_AT = 64
 PLACE = ["tile", "kind", "x", "y", "size_um"]
 
 
@@ -33,6 +36,9 @@ class Encoder(Protocol):
 
     features: tuple[str, ...]
 
+    def look(self, tiles: np.ndarray) -> None:
+        """Take in some `tiles` (n, height, width, 3) of a slide before any of it is encoded."""
+
     def encode(self, tiles: np.ndarray, mpp: float) -> np.ndarray:
         """Return float32 (n, features) of uint8 `tiles` (n, height, width, 3) with `mpp` µm per pixel."""
 
@@ -42,9 +48,16 @@ class ColorEncoder:
 
     features = FEATURES
 
+    def __init__(self) -> None:
+        self.staining = STANDARD
+
+    def look(self, tiles: np.ndarray) -> None:
+        """Measure the slide's staining, to which all features are relative."""
+        self.staining = measure_staining(tiles)
+
     def encode(self, tiles: np.ndarray, mpp: float) -> np.ndarray:
         """See `Encoder`."""
-        return np.stack([color_features(tile, mpp) for tile in tiles])
+        return np.stack([color_features(tile, mpp, self.staining) for tile in tiles])
 
 
 ENCODERS: dict[str, type[Encoder]] = {"color": ColorEncoder}
@@ -85,10 +98,29 @@ def embed_tiles(tiles: Path, output: Path, *, encoder: str = "color") -> None:
 
 def _vectors(table: pq.ParquetFile, model: Encoder) -> Iterator[np.ndarray]:
     """Vectors of all tiles in order, batch by batch."""
+    if table.metadata.num_rows:
+        model.look(_some_tiles(table))
     for batch in table.iter_batches(ROWS_IN_MEMORY, columns=["jpeg", "size_um", "size_px"]):
-        pictures = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in batch["jpeg"].to_pylist()]
         mpp = batch["size_um"][0].as_py() / batch["size_px"][0].as_py()
-        yield model.encode(np.stack([np.asarray(picture) for picture in pictures]), mpp)
+        yield model.encode(_pictures(batch["jpeg"]), mpp)
+
+
+def _some_tiles(table: pq.ParquetFile) -> np.ndarray:
+    """At most `LOOKED_AT` tiles with tissue, spread over the table."""
+    fraction = table.read(columns=["tissue_fraction"])["tissue_fraction"].to_numpy()
+    order = np.flatnonzero(fraction >= min(0.5, fraction.max()))
+    chosen = set(order[np.linspace(0, len(order) - 1, min(LOOKED_AT, len(order))).astype(int)].tolist())
+    parts, start = [], 0
+    for batch in table.iter_batches(ROWS_IN_MEMORY, columns=["jpeg"]):
+        here = [row - start for row in range(start, start + len(batch)) if row in chosen]
+        if here:
+            parts.append(_pictures(batch["jpeg"].take(pa.array(here))))
+        start += len(batch)
+    return np.concatenate(parts)
+
+
+def _pictures(jpegs: pa.Array) -> np.ndarray:
+    return np.stack([np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs.to_pylist()])
 
 
 def _write_vectors(file: h5py.File, batches: Iterator[np.ndarray], shape: tuple[int, int]) -> None:
