@@ -7,6 +7,8 @@ rule deliver_sample:
         imputed=rules.evaluate_sample.input.imputed,
         domains="results/samples/{sample}/domains.parquet",
         page="results/samples/{sample}/report.html",
+        attributions=of_sparank(sparank_attributions),
+        model=of_sparank(sparank_files),
     output:
         h5ad="results/delivery/{sample}/{sample}.h5ad",
         zarr="results/delivery/{sample}/{sample}.spatialdata.zarr.zip",

@@ -14,6 +14,8 @@ with logged(snakemake.log[0]):
         filtered=Path(snakemake.input.filtered),
         proportions={Path(path).stem: Path(path) for path in snakemake.input.proportions},
         imputed={Path(path).stem: Path(path) for path in snakemake.input.imputed},
+        attributions={Path(path).stem: Path(path) for path in snakemake.input.attributions},
+        models={"sparank": Path(path).parent for path in snakemake.input.model[:1]},
         domains=Path(snakemake.input.domains),
         report=Path(snakemake.input.page),
         row=snakemake.params.row,

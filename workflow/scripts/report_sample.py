@@ -13,6 +13,8 @@ with logged(snakemake.log[0]):
         filtered=Path(snakemake.input.filtered),
         proportions={Path(path).stem: Path(path) for path in snakemake.input.proportions},
         imputed={Path(path).stem: Path(path) for path in snakemake.input.imputed},
+        attributions={Path(path).stem: Path(path) for path in snakemake.input.attributions},
+        models={"sparank": Path(path).parent for path in snakemake.input.model[:1]},
         domains=Path(snakemake.input.domains),
         statistics={
             "moran": Path(snakemake.input.moran),
@@ -21,6 +23,7 @@ with logged(snakemake.log[0]):
         },
         evaluation=Path(snakemake.input.evaluation),
         qc_figure=Path(snakemake.input.figure),
+        markers=next(map(Path, snakemake.input.markers), None),
         row=snakemake.params.row,
         output=Path(snakemake.output.page),
     )
