@@ -15,7 +15,8 @@ def tissuemake(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def commands() -> list[str]:
-    text = (Path(__file__).parents[1] / "workflow" / "tissuemake" / "cli.py").read_text()
+    files = sorted((Path(__file__).parents[1] / "workflow" / "tissuemake" / "cli").glob("*.py"))
+    text = "".join(path.read_text() for path in files)
     return [name.rstrip("_") for name in re.findall(r"@app\.command\([^)]*\)\ndef (\w+)", text)]
 
 
@@ -36,6 +37,19 @@ def test_unknown_folder_names_the_option(tmp_path):
     done = tissuemake("check", str(tmp_path))
     assert done.returncode == 1
     assert "--assay" in done.stderr
+
+
+@pytest.mark.parametrize("given", [[], ["--reference", "atlas", "--model", "sparank-atlas"]])
+def test_deconvolve_wants_a_model_or_a_reference(given):
+    done = tissuemake("deconvolve", "filtered.h5ad", *given)
+    assert done.returncode == 1
+    assert "--model" in done.stderr and "remedy:" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_pretrain_says_what_prepares_a_reference(tmp_path):
+    done = tissuemake("pretrain", str(tmp_path / "reference.h5ad"), "-o", str(tmp_path / "model"))
+    assert done.returncode == 1
+    assert "reference.h5ad does not exist" in done.stderr and "tissuemake reference" in done.stderr
 
 
 def test_steps_chain_from_folder_to_proportions(tmp_path):

@@ -1,30 +1,15 @@
-"""The workflow's steps for a person without Snakemake: `tissuemake STEP --help` shows an example of each."""
+"""Commands that need a sample alone: from the vendor folder to its page."""
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tissuemake.cli.options import Output, Seed, app
 from tissuemake.errors import InputError
 from tissuemake.files import read_json
-from tissuemake.sheets import Reference, Sample
-
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
-)
-
-Output = Annotated[Path, typer.Option("--output", "-o", help="Where to write.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-
-
-def main() -> None:
-    """Run the command line; an error that a person can mend ends with one message and status 1."""
-    try:
-        app()
-    except InputError as error:
-        sys.exit(f"error: {error.message}\nremedy: {error.remedy}")
+from tissuemake.sheets import Sample
 
 
 @app.command()
@@ -135,82 +120,6 @@ def filter_(
 
 
 @app.command()
-def reference(
-    atlas: Annotated[Path, typer.Argument(help="h5ad with raw counts, or 10x h5/mtx.")],
-    label_key: Annotated[str, typer.Option(help="Column of cell types, or coarse>fine.")],
-    organism: Annotated[str, typer.Option(help="human or mouse.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the prepared reference.")],
-    labels: Annotated[str, typer.Option(help="Table with the labels, for 10x h5/mtx.")] = "",
-    donor_key: Annotated[str, typer.Option(help="Column of donors.")] = "",
-    min_cells: Annotated[int, typer.Option(help="Types with fewer cells are left out.")] = 10,
-    target: Annotated[str, typer.Option(help="Organism of the samples, if another.")] = "",
-    orthologs: Annotated[Path | None, typer.Option(help="Then: table with columns human, mouse.")] = None,
-) -> None:
-    """Prepare a single-cell atlas: counts, signatures, markers.
-
-    Example: tissuemake reference atlas.h5ad --label-key cell_type --organism human -o atlas/
-    """
-    from tissuemake.reference.atlas import prepare_reference
-
-    row = Reference("reference", str(atlas), label_key, organism, labels, donor_key)
-    prepare_reference(
-        row,
-        output / "reference.h5ad",
-        output / "signatures.parquet",
-        output / "markers.parquet",
-        min_cells=min_cells,
-        organism=target or None,
-        orthologs=orthologs,
-    )
-
-
-@app.command()
-def deconvolve(
-    filtered: Annotated[Path, typer.Argument(help="h5ad written by `filter`.")],
-    reference: Annotated[Path, typer.Option(help="Folder written by `reference`.")],
-    output: Output,
-    method: Annotated[str, typer.Option(help="nnls, nnls_rescaled, tangram, cell2location.")] = "nnls",
-    seed: Seed = 0,
-) -> None:
-    """Estimate cell types per spot.
-
-    Example: tissuemake deconvolve filtered.h5ad --reference atlas/ -o nnls.parquet
-    """
-    from tissuemake import deconvolution
-
-    files = [reference / name for name in ("reference.h5ad", "signatures.parquet", "markers.parquet")]
-    deconvolution.deconvolve(method, filtered, *files, output, seed=seed)
-
-
-@app.command()
-def impute(
-    filtered: Annotated[Path, typer.Argument(help="h5ad written by `filter`.")],
-    output: Output,
-    method: Annotated[str, typer.Option(help="reference or neighbors.")] = "neighbors",
-    reference: Annotated[Path | None, typer.Option(help="Folder written by `reference`.")] = None,
-    proportions: Annotated[Path | None, typer.Option(help="Table written by `deconvolve`.")] = None,
-    held_out_genes: Annotated[int, typer.Option(help="Genes hidden to score the prediction.")] = 200,
-    seed: Seed = 0,
-) -> None:
-    """Predict genes, scored on hidden ones.
-
-    Example: tissuemake impute filtered.h5ad -o neighbors.h5ad
-    """
-    from tissuemake import imputation
-
-    imputation.impute(
-        method,
-        filtered,
-        reference / "reference.h5ad" if reference else None,
-        reference / "signatures.parquet" if reference else None,
-        proportions,
-        output,
-        seed=seed,
-        held_out_genes=held_out_genes,
-    )
-
-
-@app.command()
 def domains(
     filtered: Annotated[Path, typer.Argument(help="h5ad written by `filter`.")],
     output: Output,
@@ -292,7 +201,3 @@ def _row(folder: Path, assay: str, sample: str = "sample", **columns: object) ->
     if not folder.exists():
         raise InputError("missing_path", f"{folder} does not exist.", "Correct the path.")
     return Sample(sample, assay or guess_assay(folder), str(folder), **columns)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""``python -m tissuemake.cli``."""
+
+from tissuemake.cli import main
+
+main()

@@ -1,0 +1,93 @@
+"""Commands that estimate cell types: pretrain a model, and deconvolve with it or by a method of its own."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tissuemake.cli.options import Aliases, Gpus, Orthologs, Seed, app
+from tissuemake.errors import InputError
+
+
+@app.command()
+def pretrain(
+    reference: Annotated[Path, typer.Argument(help="reference.h5ad written by `reference`, or its folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
+    preset: Annotated[str, typer.Option(help="tiny (CPU), small or base (one large GPU).")] = "tiny",
+    markers: Annotated[
+        Path | None, typer.Option(help="markers.parquet; beside the reference if not given.")
+    ] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="Where a killed training goes on from; NAME-checkpoints if not given.")
+    ] = None,
+    gpus: Gpus = 0,
+    seed: Seed = 0,
+) -> None:
+    """Pretrain a model on a reference, once; it deconvolves samples it has never seen.
+
+    Example: tissuemake pretrain atlas/reference.h5ad -o sparank-atlas --preset tiny
+    """
+    file = reference / "reference.h5ad" if reference.is_dir() else reference
+    table = markers or file.with_name("markers.parquet")
+    for path in (file, table):
+        if not path.is_file():
+            raise InputError(
+                "missing_reference_files",
+                f"{path} does not exist.",
+                "Prepare the atlas first: tissuemake reference ATLAS.h5ad --label-key … --organism … -o FOLDER",
+            )
+    from tissuemake.models.sparank.pretrain import pretrain_sparank
+
+    kept = checkpoints or output.with_name(f"{output.name}-checkpoints")
+    pretrain_sparank(file, table, output, preset=preset, seed=seed, gpus=gpus, checkpoints=kept)
+    typer.echo(f"{output}: use it with tissuemake deconvolve SAMPLE.h5ad --model {output}")
+
+
+@app.command()
+def deconvolve(
+    sample: Annotated[
+        Path, typer.Argument(help="h5ad written by `filter`; with --model any with raw counts.")
+    ],
+    reference: Annotated[Path | None, typer.Option(help="Folder written by `reference`.")] = None,
+    model: Annotated[str, typer.Option(help="Folder of a pretrained model, or a hub id.")] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Table to write; SAMPLE.METHOD.parquet if not given."),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="With --reference: nnls, nnls_rescaled, tangram, cell2location.")
+    ] = "nnls",
+    attributions: Annotated[
+        Path | None, typer.Option(help="With --model: also write the genes that spoke for each type.")
+    ] = None,
+    embeddings: Annotated[Path | None, typer.Option(help="With --model: embeddings of the tiles.")] = None,
+    orthologs: Orthologs = None,
+    aliases: Aliases = None,
+    gpus: Gpus = 0,
+    seed: Seed = 0,
+) -> None:
+    """Estimate cell types per spot, with a pretrained model or from a reference.
+
+    Example: tissuemake deconvolve filtered.h5ad --model sparank-atlas/
+
+    Example: tissuemake deconvolve filtered.h5ad --reference atlas/ -o nnls.parquet
+    """
+    if bool(model) == (reference is not None):
+        raise InputError(
+            "model_or_reference",
+            f"{'Both' if model else 'Neither of'} --model and --reference {'are' if model else 'is'} given.",
+            "Give --model (a pretrained model) or --reference (a folder written by `reference`).",
+        )
+    table = output or Path(f"{sample.stem}.{'sparank' if model else method}.parquet")
+    if reference is not None:
+        from tissuemake import deconvolution
+
+        files = [reference / name for name in ("reference.h5ad", "signatures.parquet", "markers.parquet")]
+        deconvolution.deconvolve(method, sample, *files, table, seed=seed, aliases=aliases)
+    else:
+        from tissuemake.models.sparank.deconvolve import deconvolve_sparank
+
+        names = {"orthologs": orthologs, "aliases": aliases}
+        found = {"gpus": gpus, "seed": seed, "embeddings": embeddings}
+        deconvolve_sparank(sample, model, table, attributions, **found, **names)
+    typer.echo(str(table))
