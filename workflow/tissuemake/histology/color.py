@@ -77,8 +77,8 @@ def color_features(tile: np.ndarray, mpp: float, staining: Staining = STANDARD) 
     nuclei = find_nuclei(nuclear, stains, mpp)
     values = []
     for reach in (SPOT_UM / 2, np.inf):
-        region = _circle(height, width, reach / mpp)
-        values += _stain_measures(levels, nuclear, region)
+        window, region = _circle(height, width, reach / mpp)
+        values += _stain_measures(levels[:, *window], nuclear[window], region)
         values += _nuclei_measures(nuclei.within(reach), np.count_nonzero(region) * mpp**2)
     return np.array([*values, *_textures(levels[:2], mpp)], dtype=np.float32)
 
@@ -172,7 +172,7 @@ def _stain_measures(levels, nuclear, region):
 def _histogram(levels, region):
     """Share of every level in a region (mask); all 0 where it holds no pixel."""
     # Pillow counts bytes several times faster than numpy.
-    mask = Image.fromarray(region.view(np.uint8) * np.uint8(255))
+    mask = None if region.all() else Image.fromarray(region.view(np.uint8) * np.uint8(255))
     counts = np.array(Image.fromarray(levels).histogram(mask), dtype=float)
     return counts / max(counts.sum(), 1.0)
 
@@ -217,9 +217,11 @@ def _textures(levels, mpp):
 
 @lru_cache(maxsize=4)
 def _circle(height, width, radius):
-    """Mask of the pixels no further than `radius` from the middle."""
+    """The window that holds all pixels no further than `radius` from the middle, and their mask in it."""
     y, x = (np.arange(size) - (size - 1) / 2 for size in (height, width))
-    return np.hypot(y[:, None], x) <= radius
+    rows, columns = (np.flatnonzero(np.abs(axis) <= radius) for axis in (y, x))
+    window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    return window, np.hypot(y[window[0], None], x[window[1]]) <= radius
 
 
 def _otsu(levels):
