@@ -68,7 +68,7 @@ def _dominant(table: pd.DataFrame, method: str, colours: dict[str, str]) -> Grou
     dominant = pd.Series(pd.NA, index=types.index, dtype="object")
     dominant[known] = types[known].idxmax(axis=1)
     layers = [class_layer("Dominant cell type", dominant, order, colours)]
-    note = "The largest share of each spot; a mixed spot shows in its pie."
+    note = "The largest share of each spot reads best from afar; pies show the whole mixture."
     if len(table) <= MAX_PIES:
         layers.append(class_layer("Pies", dominant, order, colours, slices_in=_share_group(method)))
     else:

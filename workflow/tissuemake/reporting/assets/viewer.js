@@ -39,7 +39,8 @@ function classLegend(map, layer, box) {
     return button;
   });
   const shown = buttons.filter((_, bin) => counts[bin] || layer.slices);
-  box.replaceChildren(...shown, element("p", "hint", "Click a class to see it alone."));
+  const more = layer.slices ? " Where pies would be too small, dots show the largest share: zoom in." : "";
+  box.replaceChildren(...shown, element("p", "hint", `Click a class to see it alone.${more}`));
 }
 
 function meanShare(scene, slice) {
