@@ -39,7 +39,7 @@ def skipped(method: str, seed: int) -> str:
     """Why a method does not take part; empty when it does."""
     if method in methods.PEERS:
         if methods.peer_python(method) is None:
-            return "not installed: give TISSUEMAKE_PEERS=PYTHON of an environment that has it"
+            return methods.NO_PEER
         return "" if seed == 0 else "one seed only, for its time"
     return sparank_rows.available() if method in sparank_rows.VARIANTS else ""
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +22,7 @@ PEERS = ("tangram", "cell2location")
 # Knows the answer's mean, which no method could: never the winner, and a bar for RMSE and JSD.
 ORACLES = ("mean_of_truth",)
 
-Predict = Callable[[Problem, int], pd.DataFrame]
+NO_PEER = "not installed: give TISSUEMAKE_PEERS=PYTHON of an environment that has it"
 
 
 def constant(problem: Problem, row: pd.Series) -> pd.DataFrame:

@@ -63,9 +63,9 @@ class Cells:
 
 
 @lru_cache(maxsize=2)
-def biologies_of(seed: int) -> Biologies:
+def biologies_of(seed: int, genes: int = GENES) -> Biologies:
     """What all donors, tissues and platforms of a seed have in common, for cells in state A and in state B."""
-    first = build_biology(seed, GENES)
+    first = build_biology(seed, genes)
     rng = stream(seed, "states")
     change = rng.normal(0, STATE_CHANGE, first.profiles.shape) * (
         rng.random(first.profiles.shape) < STATE_GENES
@@ -135,27 +135,28 @@ def atlas_of(name: str, work: Path, write: Callable[[Path], None]) -> Atlas:
 
 
 @lru_cache(maxsize=2)
-def test_cells(seed: int) -> Cells:
+def unseen_cells(seed: int, genes: int = GENES) -> Cells:
     """Cells of the donors who make test spots; none of them is in an atlas."""
-    return draw_cells(biologies_of(seed), seed, TEST_DONORS, POOL_CELLS_PER_TYPE, uneven=False)
+    return draw_cells(biologies_of(seed, genes), seed, TEST_DONORS, POOL_CELLS_PER_TYPE, uneven=False)
 
 
-def source_atlas(seed: int, work: Path, without: str = "") -> Atlas:
+def source_atlas(seed: int, work: Path, without: str = "", genes: int = GENES) -> Atlas:
     """The atlas of `seed`; `without` a type (both states), to ask for it later."""
-    name = f"simulated-{seed}" + (f"-without-{without.replace(' ', '_')}" if without else "")
+    name = f"simulated-{seed}" + (f"-{genes}-genes" if genes != GENES else "")
+    name += f"-without-{without.replace(' ', '_')}" if without else ""
 
     def write(path: Path) -> None:
-        cells = draw_cells(biologies_of(seed), seed, ATLAS_DONORS, ATLAS_CELLS_PER_TYPE, uneven=True)
+        cells = draw_cells(biologies_of(seed, genes), seed, ATLAS_DONORS, ATLAS_CELLS_PER_TYPE, uneven=True)
         keep = np.array(cell_types.NAMES)[cells.kinds // len(STATES)] != without
         cells = Cells(cells.molecules[keep], cells.kinds[keep], cells.donors[keep])
-        write_atlas(cells, biologies_of(seed)[0].genes, np.ones(GENES), seed, path)
+        write_atlas(cells, biologies_of(seed, genes)[0].genes, np.ones(genes), seed, path)
 
     return atlas_of(name, work, write)
 
 
-def balanced(rng: np.random.Generator) -> np.ndarray:
+def balanced(rng: np.random.Generator, spots: int = SPOTS) -> np.ndarray:
     """Shares (spots, types): no type rules the tissue, every spot has its own few."""
-    return rng.dirichlet(np.full(len(TYPES), 0.5), SPOTS)
+    return rng.dirichlet(np.full(len(TYPES), 0.5), spots)
 
 
 def skewed(rng: np.random.Generator) -> np.ndarray:
@@ -200,13 +201,19 @@ def capture(molecules: sp.csr_matrix, efficiency: np.ndarray, rng: np.random.Gen
 
 
 def spots_problem(
-    name: str, seed: int, atlas: Atlas, shares: np.ndarray, shift: float, rng: np.random.Generator
+    name: str,
+    seed: int,
+    atlas: Atlas,
+    shares: np.ndarray,
+    shift: float,
+    rng: np.random.Generator,
+    genes: int = GENES,
 ) -> Problem:
     """Spots of the test donors with about the given shares, on a platform `shift` away from the atlas's."""
-    composition, molecules = mix(test_cells(seed), shares, rng)
-    efficiency = platform_efficiency(seed, "spots", GENES, shift)
+    composition, molecules = mix(unseen_cells(seed, genes), shares, rng)
+    efficiency = platform_efficiency(seed, "spots", genes, shift)
     names = pd.Index([f"spot_{i}" for i in range(len(shares))])
-    spots = counted(capture(molecules, efficiency, rng), names, biologies_of(seed)[0].genes)
+    spots = counted(capture(molecules, efficiency, rng), names, biologies_of(seed, genes)[0].genes)
     truth = pd.DataFrame(composition / composition.sum(axis=1, keepdims=True), index=names, columns=TYPES)
     return Problem(name, spots, atlas, truth)
 

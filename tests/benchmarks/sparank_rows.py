@@ -31,4 +31,8 @@ def available() -> str:
     return "" if (PACKAGE / "models" / "sparank" / "train.py").is_file() else "models/sparank is not there"
 
 
+def speed_options(method, atlas, work):
+    return {}
+
+
 CODE = []

@@ -1,5 +1,137 @@
-"""Seconds and memory of each method on the same 10,000 spots."""
+"""Seconds and memory of each method on the same 10,000 spots, and how near training comes to the matrix units."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import pandas as pd
+
+from benchmarks import methods, simulated, sparank_rows
+from benchmarks.problems import Atlas
+from tissuemake.simulate.tissue import stream
+
+log = logging.getLogger("benchmark")
+SPOTS, GENES = 10_000, 2_000
+# Full trainings of the peers take an hour to days here: a few epochs are run, the rest is reckoned from them.
+FEW = {
+    "tangram": ({"EPOCHS": 4}, {"EPOCHS": 14}),
+    "cell2location": tuple(
+        {"REFERENCE_EPOCHS": 1, "EPOCHS": 1, "SAMPLES": 2} | more
+        for more in ({}, {"REFERENCE_EPOCHS": 3}, {"EPOCHS": 4}, {"SAMPLES": 6})
+    ),
+}
+FULL = {
+    "tangram": {"EPOCHS": 1000},
+    "cell2location": {"REFERENCE_EPOCHS": 250, "EPOCHS": 30_000, "SAMPLES": 200},
+}
+FEW_SAID = {"tangram": "4 and 14 epochs", "cell2location": "1 to 4 epochs and 2 to 6 posterior samples"}
+MATMUL_SIZES = (1024, 2048)
+
+Row = tuple[str, str, str, float]
 
 
-def run(work, only):
-    raise NotImplementedError
+def run(work: Path, only: list[str]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Rows of the test ``speed`` and which methods were skipped, one process each, one after the other."""
+    rows, missing = [], {}
+    for line in [*_inference(work, only, missing), *_training(work, only, missing)]:
+        problem, method, metric, value = line
+        rows.append({"problem": problem, "method": method, "metric": metric, "value": value})
+    table = pd.DataFrame(rows, columns=["problem", "method", "metric", "value"])
+    return table.assign(test="speed", kind="measured", seed=0, seconds=None, peak_memory_mb=None), missing
+
+
+def _inference(work: Path, only: list[str], missing: dict[str, str]) -> Iterator[Row]:
+    problem = f"{SPOTS:,} spots x {GENES:,} genes, {os.environ.get('OMP_NUM_THREADS', 'all')} threads"
+    atlas = simulated.source_atlas(0, work, genes=GENES)
+    spots = work / "speed.h5ad"
+    if not spots.is_file():
+        shares = simulated.balanced(stream(0, "speed"), SPOTS)
+        made = simulated.spots_problem("speed", 0, atlas, shares, 0.0, stream(0, "speed spots"), GENES)
+        made.spots.write_h5ad(spots)
+    seconds = {}
+    for method in (*methods.LEAST_SQUARES, sparank_rows.VARIANTS[0], *methods.PEERS):
+        if only and method not in only:
+            continue
+        reason = unable(method)
+        if reason:
+            missing[method] = reason
+            continue
+        name, cost = _cost(method, spots, atlas, work)
+        log.info("speed, %s: %.0f s", name, cost["seconds"])
+        seconds[method] = cost["seconds"]
+        yield problem, name, "seconds", cost["seconds"]
+        yield problem, name, "peak MB", cost["peak_memory_mb"]
+    slow = seconds.pop("cell2location", None)
+    for method, value in seconds.items() if slow else ():
+        yield problem, method, "times faster than cell2location", slow / value
+
+
+def unable(method: str) -> str:
+    """Why a method is not timed; empty when it is."""
+    if method in methods.PEERS:
+        return "" if methods.peer_python(method) else methods.NO_PEER
+    return sparank_rows.available() if method in sparank_rows.VARIANTS else ""
+
+
+def _cost(method: str, spots: Path, atlas: Atlas, work: Path) -> tuple[str, dict]:
+    """Name of the row, seconds and memory."""
+    with TemporaryDirectory() as folder:
+        output = Path(folder, "shares.parquet")
+        if method not in FEW:
+            options = sparank_rows.speed_options(method, atlas, work)
+            return method, methods.in_own_process(method, spots, atlas, output, 0, **options)
+        python = methods.peer_python(method)
+        costs = [
+            methods.in_own_process(method, spots, atlas, output, 0, python=python, **few)
+            for few in FEW[method]
+        ]
+    seconds = extrapolate(FEW[method], [cost["seconds"] for cost in costs], FULL[method])
+    memory = max(cost["peak_memory_mb"] for cost in costs)
+    return f"{method} (reckoned from {FEW_SAID[method]})", {"seconds": seconds, "peak_memory_mb": memory}
+
+
+def extrapolate(few: tuple[dict, ...], seconds: list[float], full: dict) -> float:
+    """Seconds at the epochs `full`, linear in each, from runs at `few`: the first, then one with more of each kind."""
+    total = seconds[0]
+    for options, took in zip(few[1:], seconds[1:], strict=True):
+        (key,) = [key for key in options if options[key] != few[0][key]]
+        slope = (took - seconds[0]) / (options[key] - few[0][key])
+        total += max(slope, 0.0) * (full[key] - few[0][key])
+    return total
+
+
+def _training(work: Path, only: list[str], missing: dict[str, str]) -> Iterator[Row]:
+    method = sparank_rows.VARIANTS[0]
+    rates = {}
+    for kind in ("fp32", "bf16"):
+        for size in MATMUL_SIZES:
+            rates[kind, size] = matmul_rate(size, kind)
+            yield "matrix units", "matmul", f"GFLOP/s, {kind}, {size}", rates[kind, size]
+    if (only and method not in only) or method in missing:
+        return
+    record = sparank_rows.throughput(simulated.source_atlas(0, work, genes=GENES), work)
+    best = max(rate for (kind, _), rate in rates.items() if kind == record["kind"])
+    reached = record["spots_per_second"] * record["flops_per_spot"] / 1e9
+    yield "training", method, "spots/s", record["spots_per_second"]
+    yield "training", method, "spots/s, simulator alone", record["simulated_per_second"]
+    yield "training", method, "MFLOP per spot", record["flops_per_spot"] / 1e6
+    yield "training", method, "GFLOP/s", reached
+    yield "training", method, f"share of the {record['kind']} matmul rate", reached / best
+
+
+def matmul_rate(size: int, kind: str, least_seconds: float = 1.0) -> float:
+    """GFLOP/s of a square product on this CPU, threads as torch has them."""
+    import torch
+
+    left = torch.randn(size, size, dtype={"fp32": torch.float32, "bf16": torch.bfloat16}[kind])
+    right = left.clone()
+    for _ in range(3):
+        left @ right
+    done, started = 0, perf_counter()
+    while perf_counter() - started < least_seconds:
+        left @ right
+        done += 1
+    return 2 * size**3 * done / (perf_counter() - started) / 1e9

@@ -1,0 +1,76 @@
+"""A cut benchmark goes on where it stopped; code that changed is run again; rows keep their contract."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import deconvolution, fingerprint, speed
+from benchmarks.protocols import TESTS, Bench, Score, Test
+from tissuemake.contracts import EVALUATION, read_table
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """A test that notes who was asked; the third call is cut."""
+    calls = []
+
+    def score(bench, method, seed):
+        calls.append((method, seed))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        yield Score("toy", "r", 0.1 * seed)
+
+    monkeypatch.setitem(TESTS, "toy", Test(score, ("uniform", "nnls")))
+    return calls
+
+
+def test_a_cut_run_goes_on(asked, tmp_path):
+    bench = Bench(tmp_path, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        deconvolution.run(["toy"], range(2), bench, [])
+    rows, _ = deconvolution.run(["toy"], range(2), bench, [])
+    assert asked == [("uniform", 0), ("nnls", 0), ("uniform", 1), ("uniform", 1), ("nnls", 1)]
+    assert rows[["method", "seed", "value"]].values.tolist() == [
+        ["uniform", 0, 0.0],
+        ["nnls", 0, 0.0],
+        ["uniform", 1, 0.1],
+        ["nnls", 1, 0.1],
+    ]
+
+
+def test_a_later_run_of_another_test_keeps_the_rows(asked, tmp_path):
+    bench, output = Bench(tmp_path, tmp_path), tmp_path / "deconvolution.parquet"
+    rows, _ = deconvolution.run(["toy"], range(1), bench, [])
+    deconvolution.write(rows, output)
+    deconvolution.write(rows.assign(test="other", value=0.5), output)
+    table = read_table(output, EVALUATION)
+    assert set(table["test"]) == {"toy", "other"} and {"seed", "kind"} <= set(table)
+    assert table["sample"].eq("toy").all()
+
+
+def test_code_is_what_it_says_not_how_it_is_told(tmp_path):
+    path = tmp_path / "a.py"
+    versions = []
+    for text in ('"""One."""\nx = 1\n', '"""Two."""\n# why\nx  =  1\n', "x = 2\n"):
+        path.write_text(text)
+        versions.append(fingerprint.of_code(path))
+    assert versions[0] == versions[1] != versions[2]
+
+
+def test_seconds_are_reckoned_from_a_few_epochs():
+    # 10 s of preparation, 2 s an epoch, 0.5 s a sample.
+    few = ({"E": 1, "S": 2}, {"E": 4, "S": 2}, {"E": 1, "S": 6})
+    seconds = [10 + 2 * part["E"] + 0.5 * part["S"] for part in few]
+    assert speed.extrapolate(few, seconds, {"E": 100, "S": 10}) == pytest.approx(10 + 200 + 5)
+
+
+def test_matrix_rate_is_a_rate():
+    small = speed.matmul_rate(64, "fp32", least_seconds=0.01)
+    assert np.isfinite(small) and small > 0
+
+
+def test_missing_methods_are_named(tmp_path, asked, monkeypatch):
+    monkeypatch.setattr(deconvolution, "skipped", lambda method, seed: "why" if method == "nnls" else "")
+    rows, missing = deconvolution.run(["toy"], range(1), Bench(tmp_path, tmp_path), [])
+    assert missing == {"nnls": "why"}
+    assert isinstance(rows, pd.DataFrame) and set(rows["method"]) == {"uniform"}
