@@ -1,0 +1,141 @@
+"""A model is trained once: what may happen to a cohort without training it again, and what asks for it."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from run_folder import make_run_folder, snakemake
+from tissuemake.sheets import Reference, Sample
+from whole_folders import atlas, visium
+
+pytestmark = pytest.mark.workflow
+SPARANK = "results/samples/{}/proportions/sparank.parquet"
+MODEL = ("model.safetensors", "config.json", "training.parquet", "README.md")
+MADE = (
+    *(
+        f"references/atlas/{name}"
+        for name in ("check.json", "reference.h5ad", "signatures.parquet", "markers.parquet")
+    ),
+    *(f"samples/first/{name}" for name in ("check.json", "ingested.h5ad", "filtered.h5ad", "quality.png")),
+    *(f"models/sparank-atlas/{name}" for name in MODEL),
+    *(f"samples/first/{name}/sparank.parquet" for name in ("proportions", "attributions")),
+)
+CONFIG = "deconvolution: {methods: [nnls, sparank]}\n"
+
+
+def sheet(row_type: type, rows: list[dict]) -> str:
+    return pd.DataFrame(rows, columns=list(row_type.__dataclass_fields__)).to_csv(sep="\t", index=False)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory) -> Path:
+    """A run of one sample whose model and proportions are done: Snakemake is told so of made-up files."""
+    folder = tmp_path_factory.mktemp("sparank")
+    row = visium(folder / "outs")
+    samples = [{**row, "sample": "first", "reference": "atlas"}]
+    run = make_run_folder(folder / "run", sheet(Sample, samples), sheet(Reference, [atlas(folder / "atlas")]))
+    configure(run, CONFIG)
+    for name in MADE:
+        (run / "results" / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / "results" / name).write_text("made up")
+    touched = snakemake(run, "--touch", "--forceall", SPARANK.format("first"))
+    assert touched.returncode == 0, touched.stderr[-6000:]
+    return run
+
+
+def configure(run: Path, text: str) -> None:
+    (run / "config" / "config.yaml").write_text(text)
+
+
+def plan(run: Path, *targets: str) -> dict[str, str]:
+    """The jobs of a dry run: ``rule wildcards`` and all that Snakemake says of the job."""
+    done = snakemake(run, "--dry-run", *targets)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    jobs = re.split(r"\n(?=(?:local)?(?:rule|checkpoint) \w+:)", done.stdout + done.stderr)[1:]
+    names = (
+        re.findall(r"(?:^(?:localrule|rule|checkpoint) |\n    wildcards: )([^:\n]+)", job) for job in jobs
+    )
+    return {" ".join(name): job for name, job in zip(names, jobs, strict=True)}
+
+
+@pytest.fixture
+def run(cohort) -> Path:
+    """The run as it was made, whatever the test does to its sheets and config."""
+    kept = {path: path.read_text() for path in (cohort / "config").iterdir()}
+    yield cohort
+    for path, text in kept.items():
+        path.write_text(text)
+
+
+def add(run: Path, sample: str, reference: str) -> None:
+    path = run / "config" / "samples.tsv"
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    row = table.iloc[[0]].assign(sample=sample, reference=reference)
+    pd.concat([table, row]).to_csv(path, sep="\t", index=False)
+
+
+def test_another_sample_is_deconvolved_and_nothing_is_trained(run):
+    add(run, "second", "atlas")
+    jobs = plan(run, "all", *map(SPARANK.format, ("first", "second")))
+    assert "deconvolve_sparank sample=second" in jobs
+    touched = [job for job in jobs if "pretrain" in job or "sample=first" in job or "reference=" in job]
+    assert not touched
+
+
+def test_other_methods_and_thresholds_do_not_train(run):
+    configure(run, "deconvolution: {methods: [sparank]}\nfilter: {max_counts: 90000}\n")
+    assert list(plan(run, SPARANK.format("first"))) == [
+        "filter_spots sample=first",
+        "deconvolve_sparank sample=first",
+    ]
+
+
+def test_another_preset_trains_and_the_laptops_profile_gives_it_no_gpu(run):
+    """The script hands ``resources.gpu`` to the trainer, which takes 0 for the CPU and never guesses."""
+    configure(run, CONFIG + "models: {sparank: {preset: small}}\n")
+    jobs = plan(run, SPARANK.format("first"))
+    assert list(jobs) == ["pretrain_sparank reference=atlas", "deconvolve_sparank sample=first"]
+    assert re.search(r"resources: .*\bgpu=0\b", jobs["pretrain_sparank reference=atlas"])
+
+
+def test_given_weights_are_used_and_never_made_again(run):
+    """Not even when the folder is one that this run has made, and another preset would make otherwise."""
+    configure(run, CONFIG + "models: {sparank: {weights: results/models/sparank-atlas, preset: base}}\n")
+    add(run, "without", "")
+    jobs = plan(run, SPARANK.format("first"), "results/samples/without/evaluation.parquet")
+    assert "deconvolve_sparank sample=without" in jobs
+    assert not [job for job in jobs if "pretrain" in job or "method=nnls" in job or "reference=" in job]
+
+
+def test_one_model_serves_all_samples_where_the_config_names_its_reference(run):
+    configure(run, CONFIG + "models: {sparank: {reference: atlas}}\n")
+    add(run, "without", "")
+    jobs = plan(run, "results/samples/without/evaluation.parquet")
+    assert "deconvolve_sparank sample=without" in jobs
+    assert not [job for job in jobs if "pretrain" in job]
+
+
+def test_a_model_of_no_reference_stops_before_anything_runs(run):
+    configure(run, CONFIG + "models: {sparank: {reference: atals}}\n")
+    done = snakemake(run, "--dry-run")
+    assert done.returncode == 1
+    assert "Did you mean 'atlas'?" in done.stdout + done.stderr
+
+
+def test_page_and_delivery_show_the_model_where_it_runs_and_ask_for_none_elsewhere(run):
+    delivery = "results/delivery/first/manifest.json"
+    shown = {
+        "report_sample sample=first": (
+            "attributions/sparank.parquet",
+            "sparank-atlas/config.json",
+            "atlas/markers.parquet",
+        ),
+        "deliver_sample sample=first": ("attributions/sparank.parquet", "sparank-atlas/model.safetensors"),
+    }
+    jobs = plan(run, delivery)
+    assert not [f"{job}: {name}" for job, names in shown.items() for name in names if name not in jobs[job]]
+    configure(run, "deconvolution: {methods: [nnls]}\n")
+    jobs = plan(run, delivery)
+    assert not [job for job in shown if "sparank" in jobs[job]]
