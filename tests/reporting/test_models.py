@@ -33,6 +33,9 @@ def test_weights_from_elsewhere_need_no_curve_and_no_card(toy, tmp_path):
         (tmp_path / name).write_bytes((toy.model / name).read_bytes())
     section = model_section("sparank", read_model(tmp_path), None, None)
     assert section["curve"] is None and section["card"] == {} and section["facts"]
+    record = {"model": "lab/sparank", "weights_sha256": "0a1b"}
+    facts = model_section("sparank", None, None, None, record)["facts"]
+    assert facts == [("model", "lab/sparank"), ("sha256 of the weights", "0a1b")]
     (tmp_path / "config.json").unlink()
     with pytest.raises(InputError, match=r"config.json is missing"):
         read_model(tmp_path)

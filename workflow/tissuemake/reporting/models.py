@@ -107,13 +107,21 @@ def facts_of(model: Model) -> list[tuple[str, object]]:
 
 
 def model_section(
-    method: str, model: Model | None, attributions: pd.DataFrame | None, markers: pd.DataFrame | None
+    method: str,
+    model: Model | None,
+    attributions: pd.DataFrame | None,
+    markers: pd.DataFrame | None,
+    record: dict | None = None,
 ) -> dict:
     """Return what the page shows of a model: ``facts``, ``scores``, ``card``, ``curve``, ``types``.
 
-    The last are the rows of `speaking_genes`; whatever is not known is empty.
+    The last are the rows of `speaking_genes`; whatever is not known is empty. A model of a hub has no folder
+    here: then `record`, the provenance of the proportions, says which it was.
     """
-    found = {"method": method, "facts": [], "scores": [], "card": {}, "curve": None, "types": []}
+    record = record or {}
+    named = {"model": record.get("model"), "sha256 of the weights": record.get("weights_sha256")}
+    known = [(name, value) for name, value in named.items() if value]
+    found = {"method": method, "facts": known, "scores": [], "card": {}, "curve": None, "types": []}
     if model is not None:
         found["facts"] = facts_of(model)
         found["scores"] = [line for line in model.card.get(SCORES, []) if isinstance(line, tuple)]

@@ -145,8 +145,14 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
         },
         comparisons=compare_methods(found.proportions, f"{noun}s"),
         models=[
-            model_section(method, found.models.get(method), found.attributions.get(method), found.markers)
-            for method in found.proportions
+            model_section(
+                method,
+                found.models.get(method),
+                found.attributions.get(method),
+                found.markers,
+                table.attrs.get("tissuemake"),
+            )
+            for method, table in found.proportions.items()
             if method in found.models or method in found.attributions
         ],
         heat_map=summaries.neighbourhood(found.statistics["neighborhood_enrichment"]),
