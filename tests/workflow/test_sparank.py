@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from run_folder import make_run_folder, snakemake
 from tissuemake.sheets import Reference, Sample
@@ -22,7 +23,7 @@ MADE = (
     *(f"models/sparank-atlas/{name}" for name in MODEL),
     *(f"samples/first/{name}/sparank.parquet" for name in ("proportions", "attributions")),
 )
-CONFIG = "deconvolution: {methods: [nnls, sparank]}\n"
+CONFIG = yaml.safe_load(Path(__file__).with_name("sparank.yaml").read_text())
 
 
 def sheet(row_type: type, rows: list[dict]) -> str:
@@ -36,7 +37,7 @@ def cohort(tmp_path_factory) -> Path:
     row = visium(folder / "outs")
     samples = [{**row, "sample": "first", "reference": "atlas"}]
     run = make_run_folder(folder / "run", sheet(Sample, samples), sheet(Reference, [atlas(folder / "atlas")]))
-    configure(run, CONFIG)
+    configure(run)
     for name in MADE:
         (run / "results" / name).parent.mkdir(parents=True, exist_ok=True)
         (run / "results" / name).write_text("made up")
@@ -45,8 +46,10 @@ def cohort(tmp_path_factory) -> Path:
     return run
 
 
-def configure(run: Path, text: str) -> None:
-    (run / "config" / "config.yaml").write_text(text)
+def configure(run: Path, **changes: dict) -> None:
+    """The config of ``sparank.yaml`` with other keys in its parts."""
+    parts = {part: CONFIG.get(part, {}) | changes.get(part, {}) for part in {*CONFIG, *changes}}
+    (run / "config" / "config.yaml").write_text(yaml.safe_dump(parts))
 
 
 def plan(run: Path, *targets: str) -> dict[str, str]:
@@ -85,7 +88,7 @@ def test_another_sample_is_deconvolved_and_nothing_is_trained(run):
 
 
 def test_other_methods_and_thresholds_do_not_train(run):
-    configure(run, "deconvolution: {methods: [sparank]}\nfilter: {max_counts: 90000}\n")
+    configure(run, deconvolution={"methods": ["sparank"]}, filter={"max_counts": 90000})
     assert list(plan(run, SPARANK.format("first"))) == [
         "filter_spots sample=first",
         "deconvolve_sparank sample=first",
@@ -94,7 +97,7 @@ def test_other_methods_and_thresholds_do_not_train(run):
 
 def test_another_preset_trains_and_the_laptops_profile_gives_it_no_gpu(run):
     """The script hands ``resources.gpu`` to the trainer, which takes 0 for the CPU and never guesses."""
-    configure(run, CONFIG + "models: {sparank: {preset: small}}\n")
+    configure(run, models={"sparank": {"preset": "small"}})
     jobs = plan(run, SPARANK.format("first"))
     assert list(jobs) == ["pretrain_sparank reference=atlas", "deconvolve_sparank sample=first"]
     assert re.search(r"resources: .*\bgpu=0\b", jobs["pretrain_sparank reference=atlas"])
@@ -102,7 +105,7 @@ def test_another_preset_trains_and_the_laptops_profile_gives_it_no_gpu(run):
 
 def test_given_weights_are_used_and_never_made_again(run):
     """Not even when the folder is one that this run has made, and another preset would make otherwise."""
-    configure(run, CONFIG + "models: {sparank: {weights: results/models/sparank-atlas, preset: base}}\n")
+    configure(run, models={"sparank": {"weights": "results/models/sparank-atlas", "preset": "base"}})
     add(run, "without", "")
     jobs = plan(run, SPARANK.format("first"), "results/samples/without/evaluation.parquet")
     assert "deconvolve_sparank sample=without" in jobs
@@ -110,7 +113,7 @@ def test_given_weights_are_used_and_never_made_again(run):
 
 
 def test_one_model_serves_all_samples_where_the_config_names_its_reference(run):
-    configure(run, CONFIG + "models: {sparank: {reference: atlas}}\n")
+    configure(run, models={"sparank": {"reference": "atlas"}})
     add(run, "without", "")
     jobs = plan(run, "results/samples/without/evaluation.parquet")
     assert "deconvolve_sparank sample=without" in jobs
@@ -118,7 +121,7 @@ def test_one_model_serves_all_samples_where_the_config_names_its_reference(run):
 
 
 def test_a_model_of_no_reference_stops_before_anything_runs(run):
-    configure(run, CONFIG + "models: {sparank: {reference: atals}}\n")
+    configure(run, models={"sparank": {"reference": "atals"}})
     done = snakemake(run, "--dry-run")
     assert done.returncode == 1
     assert "Did you mean 'atlas'?" in done.stdout + done.stderr

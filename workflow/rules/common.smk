@@ -122,6 +122,22 @@ def sparank_files(wildcards):
     )
 
 
+def of_sparank(files):
+    """Input function: `files(wildcards)` for a sample on which the pretrained method runs, else nothing."""
+    return lambda wildcards: files(wildcards) if "sparank" in deconvolution_methods(wildcards.sample) else []
+
+
+def sparank_attributions(wildcards):
+    return [f"results/samples/{wildcards.sample}/attributions/sparank.parquet"]
+
+
+def sparank_markers(wildcards):
+    """Markers of the reference that the model was made of; beside given weights those of the sample's own."""
+    pretrained_on = SPARANK["reference"] if SPARANK["weights"] == PRETRAIN else ""
+    reference = pretrained_on or SAMPLES[wildcards.sample].reference
+    return [f"results/references/{reference}/markers.parquet"] if reference else []
+
+
 def imputation_methods(sample):
     methods = config["imputation"]["methods"]
     return methods if SAMPLES[sample].reference else [name for name in methods if name != "reference"]
