@@ -1,61 +1,54 @@
 """The gate: nothing changes without an image; taught without truth, it leans on the image where counts are thin."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
 
 from tissuemake.device import given_device
 from tissuemake.errors import InputError
 from tissuemake.evaluation.metrics import pearson
 from tissuemake.models.schedule import Schedule
-from tissuemake.models.sparank.distil import Distillation, Section, thin_counts, train_gate
+from tissuemake.models.sparank.architecture import Architecture
+from tissuemake.models.sparank.distil import train_gate
 from tissuemake.models.sparank.fusion import ImageGate
+from tissuemake.models.sparank.model import Reference, SpaRank
+from tissuemake.models.sparank.thin_sections import Distillation, TiledSection, thin_counts
 
-TYPES, GENES, FEATURES, WIDTH = 4, 60, 10, 8
+TYPES, GENES, FEATURES, WIDTH = 4, 60, 10, 16
+ROWS = TYPES + 1
 SCHEDULE = Schedule(steps=150, learning_rate=5e-3, validate_every=50, weight_decay=0.05)
-PLAN = Distillation(batch=96, least_depth=20, least_panel=20, schedule=SCHEDULE)
+PLAN = Distillation(spots=96, least_depth=20, least_panel=20, schedule=SCHEDULE)
 
 
-class Toy(nn.Module):
-    """Log-likelihood of the counts under each type's profile, as z; its softened softmax, as composition."""
+def reference():
+    profiles = torch.rand(GENES, TYPES, generator=torch.Generator().manual_seed(0)) ** 3 + 0.02
+    signature = profiles / profiles.sum(dim=0) * 1e4
+    return Reference(signature, signature.median(dim=1).values, torch.arange(TYPES))
 
-    def __init__(self):
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        profiles = torch.rand(TYPES, GENES, generator=generator) ** 3 + 0.02
-        self.profiles = nn.Parameter(profiles / profiles.sum(dim=1, keepdim=True))
-        centred = (self.profiles / self.profiles.mean(dim=0)).log().detach()
-        self.weights = nn.Parameter(torch.linalg.pinv(centred @ self.profiles.detach().T) @ centred)
-        self.lift = nn.Parameter(torch.linalg.qr(torch.randn(WIDTH, TYPES, generator=generator))[0])
 
-    def encode(self, counts, measured):
-        shares = counts * measured / (counts * measured).sum(dim=1, keepdim=True).clamp_min(1)
-        return shares @ self.weights.T @ self.lift.T
-
-    def head(self, z):
-        known = torch.softmax(6 * (z @ self.lift), dim=1)
-        return SimpleNamespace(mean=torch.cat([known * 0.98, torch.full((len(z), 1), 0.02)], dim=1))
+def network():
+    """Untrained: its answer is that of least squares."""
+    torch.manual_seed(0)
+    return SpaRank(Architecture(width=WIDTH, layers=1, heads=2, reads=4), GENES, TYPES).eval()
 
 
 def section(donor, seed, spots=240, depth=2000):
     """Spots whose tiles show their composition with noise; the truth beside it."""
     generator = torch.Generator().manual_seed(seed)
-    logits = 2 * torch.randn(spots, TYPES, generator=generator)
-    truth = torch.softmax(logits, dim=1)
-    counts = torch.poisson(depth * truth @ Toy().profiles.detach(), generator=generator)
+    truth = torch.softmax(2 * torch.randn(spots, TYPES, generator=generator), dim=1)
+    counts = torch.poisson(depth * truth @ reference().signature.T / 1e4, generator=generator)
     view = torch.randn(TYPES, FEATURES, generator=torch.Generator().manual_seed(99))
     noise = torch.randn(spots, FEATURES, generator=generator)
     images = 5 + 100 * (truth @ view + 0.25 * noise)
-    return Section(donor, counts, torch.ones(GENES, dtype=torch.bool), images), truth
+    return TiledSection(donor, counts, torch.ones(GENES, dtype=torch.bool), images), truth
 
 
 def taught(tmp_path, donors=("a", "b"), plan=PLAN, seed=0, model=None):
     sections = [section(donor, i)[0] for i, donor in enumerate(donors)]
     return train_gate(
-        model or Toy(),
+        model or network(),
+        reference(),
         sections,
         plan=plan,
         checkpoints=tmp_path / f"checkpoints{seed}",
@@ -73,11 +66,11 @@ def gate(tmp_path_factory):
 @torch.no_grad()
 def answers(gate, section, depth):
     """Compositions from counts alone, from the image alone and from both, and the gate, at a median depth."""
-    model, generator = Toy(), torch.Generator().manual_seed(5)
-    part = torch.full((len(section.counts),), min(depth / float(section.counts.sum(dim=1).median()), 1.0))
+    model, generator = network(), torch.Generator().manual_seed(5)
+    part = min(depth / float(section.counts.sum(dim=1).median()), 1.0)
     counts = thin_counts(section.counts, part, generator)
-    z = model.encode(counts, section.measured)
-    fused, weight = gate(z, counts.sum(dim=1), torch.ones(len(z)), section.images)
+    z = model.encode(counts, section.measured, reference())
+    fused, weight = gate(z, counts.sum(dim=1), torch.tensor(1.0), section.images)
     alone = gate.project(gate.standardised(section.images))
     return *(model.head(each).mean[:, :TYPES] for each in (z, alone, fused)), weight
 
@@ -87,33 +80,34 @@ def score(found, truth):
 
 
 def test_without_an_image_nothing_changes_to_the_bit(gate):
-    z, depth = torch.randn(7, WIDTH), torch.full((7,), 80.0)
-    fused, weight = gate(z, depth, torch.ones(len(z)))
+    z, depth = torch.randn(7, ROWS, WIDTH + 1), torch.full((7,), 80.0)
+    fused, weight = gate(z, depth, torch.tensor(1.0))
     assert torch.equal(fused, z) and torch.equal(weight, torch.ones(7))
     fused, weight = gate(
-        z, depth, torch.ones(len(z)), torch.full((7, FEATURES), torch.nan), torch.zeros(7, dtype=torch.bool)
+        z, depth, torch.tensor(1.0), torch.full((7, FEATURES), torch.nan), torch.zeros(7, dtype=torch.bool)
     )
     assert torch.equal(fused, z) and torch.equal(weight, torch.ones(7))
 
 
 def test_a_spot_without_a_tile_touches_no_other(gate):
     part = section("c", 3, spots=6)[0]
-    z, depth = Toy().encode(part.counts, part.measured), part.counts.sum(dim=1)
+    z = network().encode(part.counts, part.measured, reference()).detach()
+    depth = part.counts.sum(dim=1)
     seen = torch.tensor([True, False, True, True, False, True])
     images = torch.where(seen[:, None], part.images, torch.nan)
-    some, weight = gate(z, depth, torch.ones(len(z)), images, seen)
-    everything, _ = gate(z, depth, torch.ones(len(z)), part.images)
+    some, weight = gate(z, depth, torch.tensor(1.0), images, seen)
+    everything, _ = gate(z, depth, torch.tensor(1.0), part.images)
     assert torch.equal(some[~seen], z[~seen]) and (weight[~seen] == 1).all()
     torch.testing.assert_close(some[seen], everything[seen])
     assert (weight[seen] < 1).all()
 
 
 def test_the_gate_is_a_mixture():
-    gate = ImageGate(WIDTH, FEATURES).eval()
-    z, images = torch.randn(5, WIDTH), torch.randn(5, FEATURES)
-    fused, weight = gate(z, torch.full((5,), 300.0), torch.ones(5), images)
+    gate = ImageGate(ROWS, WIDTH, FEATURES).eval()
+    z, images = torch.randn(5, ROWS, WIDTH + 1), torch.randn(5, FEATURES)
+    fused, weight = gate(z, torch.full((5,), 300.0), torch.tensor(1.0), images)
     z_image = gate.project(gate.standardised(images))
-    torch.testing.assert_close(fused, weight[:, None] * z + (1 - weight[:, None]) * z_image)
+    torch.testing.assert_close(fused, weight[:, None, None] * z + (1 - weight[:, None, None]) * z_image)
 
 
 def test_fusion_beats_counts_alone_where_they_are_thin_and_keeps_what_they_say_where_they_are_not(gate):
@@ -142,19 +136,19 @@ def test_an_artefact_moves_no_further_than_the_training_tiles_reach(gate):
 
 
 def test_scale_of_features_travels_with_the_weights(gate):
-    other = ImageGate(WIDTH, FEATURES)
+    other = ImageGate(ROWS, WIDTH, FEATURES)
     other.load_state_dict(gate.state_dict())
     assert torch.equal(other.mean, gate.mean) and other.sd.min() > 10
 
 
 def test_a_feature_that_never_varied_says_nothing():
-    gate = ImageGate(WIDTH, 2)
+    gate = ImageGate(ROWS, WIDTH, 2)
     gate.standardise_by(torch.tensor([[1.0, 3.0], [2.0, 3.0], [3.0, 3.0]]))
     assert gate.standardised(torch.tensor([[2.0, 4.0]])).tolist() == [[0.0, 0.0]]
 
 
 def test_the_model_of_counts_is_left_as_it_was(tmp_path):
-    model = Toy().train()
+    model = network().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     taught(
         tmp_path,
@@ -175,14 +169,14 @@ def test_equal_seeds_give_equal_gates_and_one_donor_is_enough(tmp_path):
 
 def test_no_section_is_an_error_with_a_remedy(tmp_path):
     with pytest.raises(InputError) as caught:
-        train_gate(Toy(), [], checkpoints=tmp_path, device=given_device(0), seed=0)
+        train_gate(network(), reference(), [], checkpoints=tmp_path, device=given_device(0), seed=0)
     assert caught.value.code == "no_sections"
 
 
-def test_thinning_keeps_each_molecule_with_the_chance_of_its_spot():
+def test_thinning_keeps_each_molecule_with_its_chance():
     counts = torch.full((3, 500), 20.0)
     counts[:, :250] = 0
     generator = torch.Generator().manual_seed(0)
-    kept = thin_counts(counts, torch.tensor([0.0, 0.3, 1.0]), generator)
-    assert kept[0].sum() == 0 and torch.equal(kept[2], counts[2])
-    assert kept[1].sum() == pytest.approx(0.3 * 5000, rel=0.06) and (kept <= counts).all()
+    kept = thin_counts(counts, 0.3, generator)
+    assert kept.sum() == pytest.approx(0.3 * 15000, rel=0.05) and (kept <= counts).all()
+    assert torch.equal(thin_counts(counts, 1.0, generator), counts) and thin_counts(counts, 0.0).sum() == 0

@@ -1,10 +1,9 @@
 """Image fusion: a gate per spot between what the counts say and what the tile around the spot shows.
 
 ``z = g z_rna + (1 - g) z_image``, the gated unit of Arevalo et al. 2017 (arXiv:1702.01992) with one gate for all of
-``z``, so that a person can read it: 1 leans on the counts alone, 0 on the image alone.
+``z``, so that a person can read it: 1 leans on the counts alone, 0 on the image alone. The head is linear in z, so
+the fused composition is the geometric mean of the two, weighted by the gate (a logarithmic opinion pool).
 """
-
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,47 +13,36 @@ FARTHEST = 4.0
 EQUAL_DEPTH = 200.0
 
 
-class Composition(Protocol):
-    """What a head says of spots; ``mean`` is (spots, types + 1), rows sum to 1."""
-
-    mean: Tensor
-
-
-class Deconvolver(Protocol):
-    """What fusion needs of the model of counts; nothing of it is trained here."""
-
-    def encode(self, counts: Tensor, measured: Tensor) -> Tensor:
-        """Return z (spots, width) of raw `counts` (spots, genes); `measured` (genes,) or (spots, genes)."""
-
-    def head(self, z: Tensor) -> Composition:
-        """Return the composition that z stands for."""
-
-
 class ImageGate(nn.Module):
-    """Joins the embedding of a spot's tile to the z of its counts.
+    """Joins the embedding of a spot's tile to the z of its counts (`SpaRank.encode`).
 
     Without an image the gate is 1 and z that of the counts, to the bit: the same weights serve samples with and
-    without images, and spots whose tile is missing.
+    without images, and spots whose tile is missing. The gate knows the types that it was taught, by their order.
 
     Parameters
     ----------
+    types
+        Rows of z: types and the unknown.
     width
-        Length of z.
+        States of a row of z, its last channel (log share) not counted.
     features
         Length of a tile's embedding.
     hidden
         Width of the layers between.
     """
 
-    def __init__(self, width: int, features: int, hidden: int = 64, dropout: float = 0.1) -> None:
+    def __init__(self, types: int, width: int, features: int, hidden: int = 64, dropout: float = 0.1) -> None:
         super().__init__()
+        self.types, self.width = types, width
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("sd", torch.ones(features))
-        self.project = nn.Sequential(
-            nn.Linear(features, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width)
+        self.look = nn.Sequential(
+            nn.Linear(features, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, types + width)
         )
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.weigh = nn.Sequential(nn.Linear(2 * width + 2, hidden), nn.GELU(), nn.Linear(hidden, 1))
+        self.norms = nn.ModuleList([nn.LayerNorm(types + width), nn.LayerNorm(types + width)])
+        self.weigh = nn.Sequential(
+            nn.Linear(2 * (types + width) + 2, hidden), nn.GELU(), nn.Linear(hidden, 1)
+        )
         # Noise of counts falls as 1 / depth, so the best weight of two estimates is depth / (depth + equal):
         # training starts there, with counts of `EQUAL_DEPTH` worth as much as the image.
         nn.init.zeros_(self.weigh[2].weight)
@@ -80,16 +68,16 @@ class ImageGate(nn.Module):
         images: Tensor | None = None,
         seen: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return z (spots, width) and gate (spots,).
+        """Return z (spots, types, width + 1) and gate (spots,).
 
         Parameters
         ----------
         z_rna
-            (spots, width) from the counts.
+            (spots, types, width + 1) from the counts.
         depth
             (spots,) counts of each spot over the genes that the model knows.
         panel
-            (spots,) share of those genes that is measured: few genes mislead at any depth.
+            Share of those genes that is measured, a scalar or (spots,): few genes mislead at any depth.
         images
             (spots, features) embeddings, or None; rows that are not `seen` may hold anything.
         seen
@@ -102,14 +90,27 @@ class ImageGate(nn.Module):
         gate = torch.where(seen, self.gate(z_rna, z_image, depth, panel), 1.0)
         return self.mix(z_rna, z_image, gate), gate
 
+    def project(self, standardised: Tensor) -> Tensor:
+        """What tiles say (spots, types, width + 1): a log share of each type, and one state for all types."""
+        seen = self.look(standardised)
+        shares, state = seen[:, : self.types], seen[:, self.types :]
+        return torch.cat([state[:, None].expand(-1, self.types, -1), shares[..., None]], dim=-1)
+
     def gate(self, z_rna: Tensor, z_image: Tensor, depth: Tensor, panel: Tensor) -> Tensor:
         """Gate (spots,) between 0 and 1."""
-        rna, image = (norm(z) for norm, z in zip(self.norms, (z_rna, z_image), strict=True))
-        level = torch.log((depth.to(rna.dtype) + 1) / EQUAL_DEPTH)
-        facts = torch.stack([level, torch.log(panel.to(rna.dtype).clamp_min(1e-4))], dim=1)
-        return torch.sigmoid(self.slope * level + self.weigh(torch.cat([rna, image, facts], dim=1))[:, 0])
+        level = torch.log((depth.to(z_rna.dtype) + 1) / EQUAL_DEPTH)
+        extent = torch.log(panel.to(z_rna.dtype).clamp_min(1e-4)).expand_as(level)
+        said = [norm(_summary(z)) for norm, z in zip(self.norms, (z_rna, z_image), strict=True)]
+        known = torch.cat([*said, level[:, None], extent[:, None]], dim=1)
+        return torch.sigmoid(self.slope * level + self.weigh(known)[:, 0])
 
     @staticmethod
     def mix(z_rna: Tensor, z_image: Tensor, gate: Tensor) -> Tensor:
         """``g z_rna + (1 - g) z_image``; exactly z_rna where g is 1."""
-        return torch.where(gate[:, None] == 1, z_rna, z_image + gate[:, None] * (z_rna - z_image))
+        gate = gate[:, None, None]
+        return torch.where(gate == 1, z_rna, z_image + gate * (z_rna - z_image))
+
+
+def _summary(z: Tensor) -> Tensor:
+    """The mean state and the log shares (spots, width + types)."""
+    return torch.cat([z[..., :-1].mean(dim=1), z[..., -1]], dim=1)
