@@ -139,6 +139,6 @@ def test_page_and_delivery_show_the_model_where_it_runs_and_ask_for_none_elsewhe
     }
     jobs = plan(run, delivery)
     assert not [f"{job}: {name}" for job, names in shown.items() for name in names if name not in jobs[job]]
-    configure(run, "deconvolution: {methods: [nnls]}\n")
+    configure(run, deconvolution={"methods": ["nnls"]})
     jobs = plan(run, delivery)
     assert not [job for job in shown if "sparank" in jobs[job]]
