@@ -23,9 +23,10 @@ from benchmarks import fingerprint, methods, sparank_rows, speed  # noqa: E402
 from benchmarks.protocols import TESTS, Bench  # noqa: E402
 from benchmarks.table import render, summary  # noqa: E402
 from tissuemake.contracts import EVALUATION, read_table, write_table  # noqa: E402
-from tissuemake.files import atomic  # noqa: E402
+from tissuemake.files import atomic, write_text  # noqa: E402
 
 log = logging.getLogger("benchmark")
+MARK = "<!-- measured by `make benchmark OPTIONS=--write` -->"
 REPOSITORY = HERE.parents[1]
 PACKAGE = REPOSITORY / "workflow" / "tissuemake"
 # Code that answers depend on; the models' own is in `sparank_rows`.
@@ -35,11 +36,13 @@ ASKED_BY = [
 BASELINES = [PACKAGE / name for name in ("deconvolution", "least_squares.py", "reference", "genes.py")]
 
 
-def skipped(method: str, seed: int) -> str:
+def skipped(method: str, seed: int, bench: Bench) -> str:
     """Why a method does not take part; empty when it does."""
     if method in methods.PEERS:
         if methods.peer_python(method) is None:
             return methods.NO_PEER
+        if method == "cell2location" and not bench.epochs:
+            return "hours on a CPU: give --cell2location-epochs (its authors train 30000)"
         return "" if seed == 0 else "one seed only, for its time"
     return sparank_rows.available() if method in sparank_rows.VARIANTS else ""
 
@@ -48,22 +51,24 @@ def run_test(name: str, method: str, seed: int, bench: Bench) -> pd.DataFrame:
     """Rows of one test, method and seed, from the folder of what is done or by doing it."""
     code = sparank_rows.CODE if method in sparank_rows.VARIANTS else BASELINES
     version = fingerprint.of_code(*ASKED_BY, *code)
-    kept = bench.work / "scores" / f"{name}-{method}-{seed}-{version}.parquet"
+    said = f"-{bench.epochs}" if method == "cell2location" else ""
+    kept = bench.work / "scores" / f"{name}-{method}{said}-{seed}-{version}.parquet"
     if kept.is_file():
         return pd.read_parquet(kept)
+    row = f"{method} ({bench.epochs} epochs)" if method == "cell2location" else method
     started, bench.seconds, bench.memory = time.perf_counter(), 0.0, float("nan")
     rows = [vars(score) for score in TESTS[name].score(bench, method, seed)]
     log.info("%s, %s, seed %d: %.0f s", name, method, seed, time.perf_counter() - started)
     table = pd.DataFrame(rows, columns=["problem", "metric", "value", "kind"])
-    table = table.assign(
-        test=name, method=method, seed=seed, seconds=bench.seconds, peak_memory_mb=bench.memory
-    )
+    table = table.assign(test=name, method=row, seed=seed, seconds=bench.seconds, peak_memory_mb=bench.memory)
     with atomic(kept) as partial:
         table.to_parquet(partial)
     return table
 
 
-def run(tests: list[str], seeds: range, bench: Bench, only: list[str]) -> tuple[pd.DataFrame, dict[str, str]]:
+def run(
+    tests: list[str], seeds: list[int], bench: Bench, only: list[str]
+) -> tuple[pd.DataFrame, dict[str, str]]:
     """All rows, and which methods were skipped and why. Seeds outermost: a cut run has whole seeds."""
     done, missing = [], {}
     for seed in seeds:
@@ -72,9 +77,11 @@ def run(tests: list[str], seeds: range, bench: Bench, only: list[str]) -> tuple[
             for method in [*test.methods, *(methods.PEERS if test.peers else ())]:
                 if only and method not in only:
                     continue
-                reason = skipped(method, seed)
-                if reason:
-                    missing.setdefault(method, reason)
+                reason = skipped(method, seed, bench)
+                if reason and seed == seeds[0]:
+                    missing[method] = reason
+                elif reason:
+                    continue
                 else:
                     done.append(run_test(name, method, seed, bench))
     return pd.concat(done, ignore_index=True), missing
@@ -97,14 +104,21 @@ def write(rows: pd.DataFrame, output: Path) -> pd.DataFrame:
     return table.rename(columns={"sample": "problem"})
 
 
+def which(seeds: str) -> list[int]:
+    """``5``: the first five; ``0,3``: these two."""
+    return [int(seed) for seed in seeds.split(",")] if "," in seeds else list(range(int(seeds)))
+
+
 def main() -> None:
     """Run, print, write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", default="5", help="how many, or which: 0,1")
     parser.add_argument("--tests", default=",".join([*TESTS, "speed"]))
     parser.add_argument("--methods", default="", help="only these, separated by commas")
+    parser.add_argument("--cell2location-epochs", type=int, default=0, help="0: not asked, but for its speed")
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
     parser.add_argument("--work", type=Path, default=REPOSITORY / "results" / "benchmark")
     parser.add_argument(
@@ -118,21 +132,24 @@ def main() -> None:
     unknown = [name for name in tests if name not in (*TESTS, "speed")]
     if unknown:
         parser.error(f"unknown test {', '.join(unknown)}; choose among {', '.join([*TESTS, 'speed'])}")
-    bench = Bench(arguments.data, arguments.work)
+    bench = Bench(arguments.data, arguments.work, arguments.cell2location_epochs)
     only = [name for name in arguments.methods.split(",") if name]
     parts, missing = [], {}
     accuracy = [name for name in tests if name != "speed"]
     if accuracy:
-        rows, missing = run(accuracy, range(arguments.seeds), bench, only)
+        rows, missing = run(accuracy, which(arguments.seeds), bench, only)
         parts.append(rows)
     if "speed" in tests:
         rows, slow = speed.run(bench.work, only)
         parts.append(rows)
         missing |= slow
     table = summary(write(pd.concat(parts, ignore_index=True), arguments.output))
-    print(render(table))
-    for method, reason in missing.items():
-        print(f"Skipped {method}: {reason}.")
+    notes = [f"Skipped {method}: {reason}." for method, reason in missing.items()]
+    text = "\n".join([render(table), "", *notes])
+    print(text)
+    if arguments.write:
+        readme = HERE / "README.md"
+        write_text(f"{readme.read_text().split(MARK)[0]}{MARK}\n\n{text}\n", readme)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
+from benchmarks.fingerprint import of_code
 from benchmarks.problems import Atlas, Problem
 from tissuemake.deconvolution import to_shares
+from tissuemake.files import atomic
 
 ROOT = Path(__file__).parents[2]
 TRIVIAL = ("uniform", "mean_composition", "mean_of_truth")
@@ -110,10 +112,20 @@ def in_own_process(
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def peer(name: str, problem: Problem, seed: int, **options) -> tuple[pd.DataFrame, dict]:
-    """A peer's shares, and its seconds and memory."""
-    with TemporaryDirectory() as folder:
-        spots, output = Path(folder, "spots.h5ad"), Path(folder, "shares.parquet")
-        problem.spots.write_h5ad(spots)
-        cost = in_own_process(name, spots, problem.atlas, output, seed, python=peer_python(name), **options)
-        return pd.read_parquet(output), cost
+def peer(name: str, problem: Problem, seed: int, work: Path, **options) -> pd.DataFrame:
+    """A peer's shares; its seconds and memory are in ``attrs``. Kept in a folder: they take minutes to hours."""
+    package = ROOT / "workflow" / "tissuemake" / "deconvolution"
+    version = of_code(package / f"{name}.py", package / "gene_choice.py")
+    said = "".join(f"-{key}{value}" for key, value in options.items())
+    key = f"{name}-{problem.name}-{problem.atlas.key}-{seed}{said}-{version}"
+    output = work / "answers" / f"{key.replace(' ', '_')}.parquet"
+    if not output.is_file():
+        with TemporaryDirectory() as folder, atomic(output) as partial:
+            spots = Path(folder, "spots.h5ad")
+            problem.spots.write_h5ad(spots)
+            python = peer_python(name)
+            cost = in_own_process(name, spots, problem.atlas, partial, seed, python=python, **options)
+            table = pd.read_parquet(partial)
+            table.attrs = cost
+            table.to_parquet(partial)
+    return pd.read_parquet(output)

@@ -12,6 +12,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from benchmarks.fingerprint import of_cells
 from real.prepare import prepare
 from tissuemake.contracts import (
     FILTERED,
@@ -58,6 +59,11 @@ class Atlas:
     def cells(self) -> ad.AnnData:
         """Contract REFERENCE: raw counts in ``X``, obs ``cell_type`` and ``donor``, var ``median_nonzero``."""
         return read_anndata(self.files["reference"], REFERENCE)
+
+    @cached_property
+    def key(self) -> str:
+        """Short hash of counts, labels and donors: what was trained on it is kept under this."""
+        return of_cells(self.cells)
 
     @cached_property
     def signatures(self) -> pd.DataFrame:

@@ -21,10 +21,14 @@ LEARNED = sparank_rows.VARIANTS
 
 @dataclass
 class Bench:
-    """Folders, and the one way to ask a method; seconds of its answers add up in `seconds`."""
+    """Folders, and the one way to ask a method; seconds of its answers add up in `seconds`.
+
+    `epochs` are those of cell2location; 0: it is not asked.
+    """
 
     data: Path
     work: Path
+    epochs: int = 0
     seconds: float = 0.0
     memory: float = float("nan")
     trainer: sparank_rows.Trainer = field(default_factory=sparank_rows.Trainer)
@@ -39,9 +43,10 @@ class Bench:
             only what the model may be shown when it is applied (``sparank_query``).
         """
         if method in methods.PEERS:
-            shares, cost = methods.peer(method, problem, seed)
-            self.seconds += cost["seconds"]
-            self.memory = max(cost["peak_memory_mb"], np.nan_to_num(self.memory))
+            options = {"EPOCHS": self.epochs} if method == "cell2location" else {}
+            shares = methods.peer(method, problem, seed, self.work, **options)
+            self.seconds += shares.attrs["seconds"]
+            self.memory = max(shares.attrs["peak_memory_mb"], np.nan_to_num(self.memory))
             return shares
         if method in sparank_rows.VARIANTS:
             model = self.trainer.model(method, trained_on or problem.atlas, seed, self.work)

@@ -27,8 +27,8 @@ def asked(monkeypatch):
 def test_a_cut_run_goes_on(asked, tmp_path):
     bench = Bench(tmp_path, tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        deconvolution.run(["toy"], range(2), bench, [])
-    rows, _ = deconvolution.run(["toy"], range(2), bench, [])
+        deconvolution.run(["toy"], [0, 1], bench, [])
+    rows, _ = deconvolution.run(["toy"], [0, 1], bench, [])
     assert asked == [("uniform", 0), ("nnls", 0), ("uniform", 1), ("uniform", 1), ("nnls", 1)]
     assert rows[["method", "seed", "value"]].values.tolist() == [
         ["uniform", 0, 0.0],
@@ -40,7 +40,7 @@ def test_a_cut_run_goes_on(asked, tmp_path):
 
 def test_a_later_run_of_another_test_keeps_the_rows(asked, tmp_path):
     bench, output = Bench(tmp_path, tmp_path), tmp_path / "deconvolution.parquet"
-    rows, _ = deconvolution.run(["toy"], range(1), bench, [])
+    rows, _ = deconvolution.run(["toy"], [0], bench, [])
     deconvolution.write(rows, output)
     deconvolution.write(rows.assign(test="other", value=0.5), output)
     table = read_table(output, EVALUATION)
@@ -70,7 +70,25 @@ def test_matrix_rate_is_a_rate():
 
 
 def test_missing_methods_are_named(tmp_path, asked, monkeypatch):
-    monkeypatch.setattr(deconvolution, "skipped", lambda method, seed: "why" if method == "nnls" else "")
-    rows, missing = deconvolution.run(["toy"], range(1), Bench(tmp_path, tmp_path), [])
+    monkeypatch.setattr(
+        deconvolution, "skipped", lambda method, seed, bench: "why" if method == "nnls" else ""
+    )
+    rows, missing = deconvolution.run(["toy"], [0], Bench(tmp_path, tmp_path), [])
     assert missing == {"nnls": "why"}
     assert isinstance(rows, pd.DataFrame) and set(rows["method"]) == {"uniform"}
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("3", [0, 1, 2]), ("4,7", [4, 7]), ("1", [0])])
+def test_seeds_are_how_many_or_which(text, seeds):
+    assert deconvolution.which(text) == seeds
+
+
+def test_peers_are_asked_once_and_only_with_an_interpreter(tmp_path, monkeypatch):
+    bench = Bench(tmp_path, tmp_path)
+    monkeypatch.setattr(deconvolution.methods, "peer_python", lambda name: None)
+    assert "TISSUEMAKE_PEERS" in deconvolution.skipped("tangram", 0, bench)
+    monkeypatch.setattr(deconvolution.methods, "peer_python", lambda name: "python")
+    assert not deconvolution.skipped("tangram", 0, bench)
+    assert "one seed" in deconvolution.skipped("tangram", 1, bench)
+    assert "--cell2location-epochs" in deconvolution.skipped("cell2location", 0, bench)
+    assert not deconvolution.skipped("cell2location", 0, Bench(tmp_path, tmp_path, epochs=10))
