@@ -62,6 +62,7 @@ def test_seconds_are_reckoned_from_a_few_epochs():
     few = ({"E": 1, "S": 2}, {"E": 4, "S": 2}, {"E": 1, "S": 6})
     seconds = [10 + 2 * part["E"] + 0.5 * part["S"] for part in few]
     assert speed.extrapolate(few, seconds, {"E": 100, "S": 10}) == pytest.approx(10 + 200 + 5)
+    assert np.isnan(speed.extrapolate(few, [10, 9, 12], {"E": 100, "S": 10}))
 
 
 def test_matrix_rate_is_a_rate():
