@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tissuemake import sheets
-from tissuemake.configuration import check_models, complete_config, read_schema
+from tissuemake.configuration import check_cohort, check_models, complete_config, read_schema
 from tissuemake.errors import InputError
 from tissuemake.quality.thresholds import KNOWN
 
@@ -147,6 +147,18 @@ def test_a_model_that_cannot_be_is_refused_before_anything_runs(sparank, code, s
         check_models(complete_config({"models": {"sparank": sparank}})["models"], {"atlas", "other"})
     assert caught.value.code == code
     assert said in str(caught.value)
+
+
+def test_images_need_samples_to_learn_from_only_where_a_model_is_made():
+    for sparank, cohort in (
+        ({"images": "color"}, ["a"]),
+        ({}, []),
+        ({"images": "color", "weights": "x/y"}, []),
+    ):
+        check_cohort(complete_config({"models": {"sparank": sparank}})["models"], cohort)
+    with pytest.raises(InputError) as caught:
+        check_cohort(complete_config({"models": {"sparank": {"images": "color"}}})["models"], [])
+    assert caught.value.code == "no_cohort"
 
 
 def test_weights_may_be_pretrained_a_folder_or_a_hub_id(tmp_path, monkeypatch):

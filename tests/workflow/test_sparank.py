@@ -14,14 +14,21 @@ from whole_folders import atlas, visium
 pytestmark = pytest.mark.workflow
 SPARANK = "results/samples/{}/proportions/sparank.parquet"
 MODEL = ("model.safetensors", "config.json", "training.parquet", "README.md")
+TILES = ("tiles.parquet", "embeddings/color.h5ad")
+IMAGES = {"models": {"sparank": {"images": "color"}}}
 MADE = (
     *(
         f"references/atlas/{name}"
         for name in ("check.json", "reference.h5ad", "signatures.parquet", "markers.parquet")
     ),
-    *(f"samples/first/{name}" for name in ("check.json", "ingested.h5ad", "filtered.h5ad", "quality.png")),
+    *(
+        f"samples/{sample}/{name}"
+        for sample in ("first", "taught")
+        for name in ("check.json", "ingested.h5ad", "filtered.h5ad", "quality.png")
+    ),
     *(f"models/sparank-atlas/{name}" for name in MODEL),
     *(f"samples/first/{name}/sparank.parquet" for name in ("proportions", "attributions")),
+    *(f"samples/{sample}/{name}" for sample in ("first", "taught") for name in TILES),
 )
 CONFIG = yaml.safe_load(Path(__file__).with_name("sparank.yaml").read_text())
 
@@ -30,20 +37,32 @@ def sheet(row_type: type, rows: list[dict]) -> str:
     return pd.DataFrame(rows, columns=list(row_type.__dataclass_fields__)).to_csv(sep="\t", index=False)
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory) -> Path:
-    """A run of one sample whose model and proportions are done: Snakemake is told so of made-up files."""
-    folder = tmp_path_factory.mktemp("sparank")
+def made(folder: Path, **changes: dict) -> Path:
+    """A run of which one sample's model and proportions are done: Snakemake is told so of made-up files.
+
+    The other sample, ``taught``, is checked and filtered; it is marked for pretraining.
+    """
     row = visium(folder / "outs")
-    samples = [{**row, "sample": "first", "reference": "atlas"}]
+    samples = [
+        {**row, "sample": "first", "reference": "atlas"},
+        {**row, "sample": "taught", "reference": "atlas", "pretrain": "yes"},
+    ]
     run = make_run_folder(folder / "run", sheet(Sample, samples), sheet(Reference, [atlas(folder / "atlas")]))
-    configure(run)
+    configure(run, **changes)
     for name in MADE:
         (run / "results" / name).parent.mkdir(parents=True, exist_ok=True)
         (run / "results" / name).write_text("made up")
-    touched = snakemake(run, "--touch", "--forceall", SPARANK.format("first"))
+    for name in ("check.json", "cohort.json"):
+        (run / "results" / name).write_text('{"passed": ["first", "taught"]}')
+    done = (SPARANK.format("first"), "results/cohort.json", "results/samples/taught/filtered.h5ad")
+    touched = snakemake(run, "--touch", "--forceall", *done)
     assert touched.returncode == 0, touched.stderr[-6000:]
     return run
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory) -> Path:
+    return made(tmp_path_factory.mktemp("sparank"))
 
 
 def configure(run: Path, **changes: dict) -> None:
@@ -125,6 +144,32 @@ def test_a_model_of_no_reference_stops_before_anything_runs(run):
     done = snakemake(run, "--dry-run")
     assert done.returncode == 1
     assert "Did you mean 'atlas'?" in done.stdout + done.stderr
+
+
+def test_images_are_embedded_and_their_weight_is_taught_on_the_marked_samples(run):
+    configure(run, **IMAGES)
+    jobs = plan(run, SPARANK.format("first"))
+    assert "samples/first/embeddings/color.h5ad" in jobs["deconvolve_sparank sample=first"]
+    taught = jobs["pretrain_sparank reference=atlas"]
+    assert "samples/taught/filtered.h5ad" in taught and "samples/taught/embeddings/color.h5ad" in taught
+    assert "samples/first" not in taught
+
+
+def test_another_sample_trains_nothing_with_images_either(tmp_path):
+    run = made(tmp_path, **IMAGES)
+    add(run, "second", "atlas")
+    jobs = plan(run, *map(SPARANK.format, ("first", "second")))
+    assert "deconvolve_sparank sample=second" in jobs and "embed_tiles sample=second, encoder=color" in jobs
+    assert not [job for job in jobs if "pretrain" in job or "collect_cohort" in job or "sample=first" in job]
+
+
+def test_images_without_a_sample_to_learn_from_stop_before_anything_runs(run):
+    configure(run, **IMAGES)
+    path = run / "config" / "samples.tsv"
+    path.write_text(path.read_text().replace("\tyes", "\t"))
+    done = snakemake(run, "--dry-run")
+    assert done.returncode == 1
+    assert "no sample is marked 'pretrain'" in done.stdout + done.stderr
 
 
 def test_page_and_delivery_show_the_model_where_it_runs_and_ask_for_none_elsewhere(run):

@@ -2,6 +2,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 # The package is found where the workflow lies, also in a rule's own conda environment and on a cluster node.
 sys.path.insert(0, str(workflow.basedir))
@@ -10,7 +11,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(workflow.basedir), os.environ.
 from snakemake.exceptions import WorkflowError
 
 from tissuemake import sources
-from tissuemake.configuration import PRETRAIN, check_models, complete_config
+from tissuemake.configuration import PRETRAIN, check_cohort, check_models, complete_config
 from tissuemake.errors import InputError
 from tissuemake.sheets import read_references, read_samples, target_organism
 
@@ -19,6 +20,9 @@ try:
     REFERENCES = read_references(config["references"]).rows
     check_models(config["models"], set(REFERENCES))
     SHEET = read_samples(config["samples"], set(REFERENCES))
+    COHORT = [name for name, row in SHEET.rows.items() if row.pretrain]
+    if "sparank" in config["deconvolution"]["methods"]:
+        check_cohort(config["models"], COHORT)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -120,6 +124,25 @@ def sparank_files(wildcards):
         then=[f"{folder}/{name}" for name in MODEL_FILES[:2]],
         otherwise=[],
     )
+
+
+def sparank_cohort(pattern):
+    """Input function: a file of every sample on which the gate between counts and images of a model is taught.
+
+    They are the marked samples that use the model and whose check did not fail; none where images are left out.
+    They have a checkpoint of their own, so that a sample that is not marked touches no training.
+    """
+
+    def files(wildcards):
+        model = f"results/models/sparank-{wildcards.reference}"
+        cohort = [name for name in COHORT if sparank_model(SimpleNamespace(sample=name)) == model]
+        if not (SPARANK["images"] and cohort):
+            return []
+        with checkpoints.collect_cohort.get().output.summary.open() as handle:
+            passed = json.load(handle)["passed"]
+        return [pattern.format(sample=name, **SPARANK) for name in cohort if name in passed]
+
+    return files
 
 
 def of_sparank(files):

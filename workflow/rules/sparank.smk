@@ -5,10 +5,28 @@ LARGE_MB = 200
 # With given weights there is no such rule: no change of any file can start a training.
 if SPARANK["weights"] == PRETRAIN:
 
+    checkpoint collect_cohort:
+        input:
+            checks=collect("results/samples/{sample}/check.json", sample=COHORT),
+        output:
+            summary="results/cohort.json",
+        log:
+            "logs/cohort.log",
+        localrule: True
+        conda:
+            "../../envs/core.yaml"
+        params:
+            samples=COHORT,
+            rejected={},
+        script:
+            "../scripts/collect_checks.py"
+
     rule pretrain_sparank:
         input:
             reference="results/references/{reference}/reference.h5ad",
             markers="results/references/{reference}/markers.parquet",
+            filtered=sparank_cohort("results/samples/{sample}/filtered.h5ad"),
+            embeddings=sparank_cohort("results/samples/{sample}/embeddings/{images}.h5ad"),
         output:
             model=expand("results/models/sparank-{{reference}}/{name}", name=MODEL_FILES),
         log:
@@ -36,6 +54,11 @@ rule deconvolve_sparank:
     input:
         filtered="results/samples/{sample}/filtered.h5ad",
         model=sparank_files,
+        embeddings=branch(
+            SPARANK["images"],
+            then=f"results/samples/{{sample}}/embeddings/{SPARANK['images']}.h5ad",
+            otherwise=[],
+        ),
         orthologs=source_files(ORTHOLOGS),
         aliases=source_files(ALIASES),
     output:

@@ -16,4 +16,5 @@ with logged(snakemake.log[0]):
         gpus=snakemake.resources.get("gpu", 0),
         aliases=snakemake.params.aliases or None,
         orthologs=snakemake.params.orthologs or None,
+        embeddings=Path(snakemake.input.embeddings) if snakemake.input.embeddings else None,
     )

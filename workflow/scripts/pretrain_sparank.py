@@ -15,4 +15,8 @@ with logged(snakemake.log[0]):
         seed=snakemake.params.seed,
         gpus=snakemake.resources.get("gpu", 0),
         checkpoints=Path(snakemake.params.checkpoints),
+        sections=[
+            (Path(filtered), Path(embeddings))
+            for filtered, embeddings in zip(snakemake.input.filtered, snakemake.input.embeddings, strict=True)
+        ],
     )

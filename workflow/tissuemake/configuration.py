@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import jsonschema
@@ -87,6 +88,30 @@ def check_models(models: dict, references: set[str]) -> None:
             f"config: models.{name}.weights is '{weights}', which is neither a folder nor a hub id.",
             f"{near}Write '{PRETRAIN}', the folder of a model (relative to the run folder), or owner/name.",
         )
+
+
+def check_cohort(models: dict, cohort: Collection[str]) -> None:
+    """Refuse to train on images when no sample is there to train on.
+
+    Parameters
+    ----------
+    models
+        The part ``models`` of a completed config.
+    cohort
+        Samples that the sheet marks ``pretrain``.
+
+    Raises
+    ------
+    InputError
+        ``no_cohort``.
+    """
+    for name, settings in models.items():
+        if settings.get("images") and settings["weights"] == PRETRAIN and not cohort:
+            raise InputError(
+                "no_cohort",
+                f"config: models.{name}.images is '{settings['images']}', but no sample is marked 'pretrain'.",
+                "Write 'yes' in the column 'pretrain' of samples with an H&E image, or leave images empty.",
+            )
 
 
 def _refuse_unknown(config: object, schema: dict, prefix: str) -> None:
