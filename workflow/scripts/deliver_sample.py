@@ -15,7 +15,9 @@ with logged(snakemake.log[0]):
         proportions={Path(path).stem: Path(path) for path in snakemake.input.proportions},
         imputed={Path(path).stem: Path(path) for path in snakemake.input.imputed},
         attributions={Path(path).stem: Path(path) for path in snakemake.input.attributions},
-        models={"sparank": Path(path).parent for path in snakemake.input.model[:1]},
+        models=dict.fromkeys(["sparank"], Path(snakemake.input.model[0]).parent)
+        if snakemake.input.model
+        else {},
         domains=Path(snakemake.input.domains),
         report=Path(snakemake.input.page),
         row=snakemake.params.row,

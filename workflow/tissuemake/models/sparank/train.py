@@ -59,6 +59,7 @@ def train_network(
     cells: Cells,
     held_out: Cells,
     reference: Reference,
+    examined: Reference,
     preset: Preset,
     *,
     checkpoints: Path,
@@ -68,7 +69,12 @@ def train_network(
     identity: Mapping[str, object] | None = None,
     progress: bool = True,
 ) -> tuple[SpaRank, Curve]:
-    """Train a network on sections simulated from `cells`, stopped by sections of `held_out` donors' cells.
+    """Train a network on sections simulated from `cells`; the weights are chosen on those of `held_out` cells.
+
+    Parameters
+    ----------
+    reference, examined
+        Signatures, of training cells only, of the types of `cells` and of those of `held_out`.
 
     Returns
     -------
@@ -84,7 +90,7 @@ def train_network(
     curve = fit(
         tutor,
         StepStream(lessons),
-        exam(held_out, reference, preset.spots, seed, regimes),
+        exam(held_out, examined, preset.spots, seed, regimes=regimes),
         preset.schedule,
         checkpoints=checkpoints,
         device=device,
@@ -96,12 +102,16 @@ def train_network(
 
 
 def exam(
-    held_out: Cells, reference: Reference, spots: int, seed: int, regimes: Regimes | None = None
+    held_out: Cells,
+    reference: Reference,
+    spots: int,
+    seed: int,
+    sections: int = VALIDATION_SECTIONS,
+    regimes: Regimes | None = None,
 ) -> list[Lesson]:
     """Lessons of cells that never made a training spot, the same for every call with the same `seed`."""
-    lessons = Lessons(Mixtures(held_out, regimes), reference, spots)
+    lessons = Lessons(Mixtures(held_out, regimes), reference, spots, virtual=0.0)
     generator = Generator(held_out.counts.device)
     return [
-        lessons(step, generator.manual_seed(step_seed("exam", seed, step, 0)))
-        for step in range(VALIDATION_SECTIONS)
+        lessons(step, generator.manual_seed(step_seed("exam", seed, step, 0))) for step in range(sections)
     ]
