@@ -4,8 +4,9 @@ Prints one table and writes every number to results/evaluation/deconvolution.par
 that was cut goes on where it stopped, and code that changed is run again (comments do not count).
 
 Trainings of the model for each seed: three real atlases (STARmap section 2, motor cortex, TNBC), the simulated atlas,
-the other tissue's own, and one with a type left out (another type for every seed): 6; its twin on log-CP10k: the
-first four; the head for any reference comes with the model. 10 for each seed, 50 in all.
+the other tissue's own, and one with a type left out (another type for every seed): 6; its twin on log-CP10k and the
+other head: the first four each. 14 for each seed, 70 in all; two runs with half of the seeds each (`--seeds 0,1`) may
+share a folder.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from benchmarks.protocols import TESTS, Bench  # noqa: E402
 from benchmarks.table import render, summary  # noqa: E402
 from tissuemake.contracts import EVALUATION, read_table, write_table  # noqa: E402
 from tissuemake.files import atomic, write_text  # noqa: E402
+from tissuemake.models.sparank.architecture import PRESETS  # noqa: E402
 
 log = logging.getLogger("benchmark")
 MARK = "<!-- measured by `make benchmark OPTIONS=--write` -->"
@@ -44,14 +46,15 @@ def skipped(method: str, seed: int, bench: Bench) -> str:
         if method == "cell2location" and not bench.epochs:
             return "hours on a CPU: give --cell2location-epochs (its authors train 30000)"
         return "" if seed == 0 else "one seed only, for its time"
-    return sparank_rows.available() if method in sparank_rows.VARIANTS else ""
+    return ""
 
 
 def run_test(name: str, method: str, seed: int, bench: Bench) -> pd.DataFrame:
     """Rows of one test, method and seed, from the folder of what is done or by doing it."""
-    code = sparank_rows.CODE if method in sparank_rows.VARIANTS else BASELINES
+    code = sparank_rows.ANSWERED_BY if method in sparank_rows.VARIANTS else BASELINES
     version = fingerprint.of_code(*ASKED_BY, *code)
     said = f"-{bench.epochs}" if method == "cell2location" else ""
+    said += f"-{bench.trainer.preset}" if method in sparank_rows.VARIANTS else ""
     kept = bench.work / "scores" / f"{name}-{method}{said}-{seed}-{version}.parquet"
     if kept.is_file():
         return pd.read_parquet(kept)
@@ -118,6 +121,9 @@ def main() -> None:
     parser.add_argument("--tests", default=",".join([*TESTS, "speed"]))
     parser.add_argument("--methods", default="", help="only these, separated by commas")
     parser.add_argument("--cell2location-epochs", type=int, default=0, help="0: not asked, but for its speed")
+    parser.add_argument("--preset", default="tiny", choices=tuple(PRESETS))
+    parser.add_argument("--gpus", type=int, default=0, help="for the model; 0: the CPU")
+    parser.add_argument("--keep-models", action="store_true", help="even those that older code trained")
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
     parser.add_argument("--work", type=Path, default=REPOSITORY / "results" / "benchmark")
@@ -132,7 +138,8 @@ def main() -> None:
     unknown = [name for name in tests if name not in (*TESTS, "speed")]
     if unknown:
         parser.error(f"unknown test {', '.join(unknown)}; choose among {', '.join([*TESTS, 'speed'])}")
-    bench = Bench(arguments.data, arguments.work, arguments.cell2location_epochs)
+    trainer = sparank_rows.Trainer(arguments.preset, arguments.gpus, arguments.keep_models)
+    bench = Bench(arguments.data, arguments.work, arguments.cell2location_epochs, trainer)
     only = [name for name in arguments.methods.split(",") if name]
     parts, missing = [], {}
     accuracy = [name for name in tests if name != "speed"]
@@ -140,7 +147,7 @@ def main() -> None:
         rows, missing = run(accuracy, which(arguments.seeds), bench, only)
         parts.append(rows)
     if "speed" in tests:
-        rows, slow = speed.run(bench.work, only)
+        rows, slow = speed.run(bench.work, only, bench.trainer)
         parts.append(rows)
         missing |= slow
     table = summary(write(pd.concat(parts, ignore_index=True), arguments.output))

@@ -5,11 +5,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 
 import pandas as pd
 
-from benchmarks import methods, simulated, sparank_rows
+from benchmarks import methods, simulated, sparank_rows, throughput
 from benchmarks.problems import Atlas
 from tissuemake.simulate.tissue import stream
 
@@ -33,10 +32,10 @@ MATMUL_SIZES = (1024, 2048)
 Row = tuple[str, str, str, float]
 
 
-def run(work: Path, only: list[str]) -> tuple[pd.DataFrame, dict[str, str]]:
+def run(work: Path, only: list[str], trainer: sparank_rows.Trainer) -> tuple[pd.DataFrame, dict[str, str]]:
     """Rows of the test ``speed`` and which methods were skipped, one process each, one after the other."""
     rows, missing = [], {}
-    for line in [*_inference(work, only, missing), *_training(work, only, missing)]:
+    for line in [*_inference(work, only, missing), *_training(work, only, trainer)]:
         problem, method, metric, value = line
         rows.append({"problem": problem, "method": method, "metric": metric, "value": value})
     table = pd.DataFrame(rows, columns=["problem", "method", "metric", "value"])
@@ -55,9 +54,8 @@ def _inference(work: Path, only: list[str], missing: dict[str, str]) -> Iterator
     for method in (*methods.LEAST_SQUARES, sparank_rows.VARIANTS[0], *methods.PEERS):
         if only and method not in only:
             continue
-        reason = unable(method)
-        if reason:
-            missing[method] = reason
+        if method in methods.PEERS and methods.peer_python(method) is None:
+            missing[method] = methods.NO_PEER
             continue
         name, cost = _cost(method, spots, atlas, work)
         log.info("speed, %s: %.0f s", name, cost["seconds"])
@@ -69,19 +67,13 @@ def _inference(work: Path, only: list[str], missing: dict[str, str]) -> Iterator
         yield problem, method, "times faster than cell2location", slow / value
 
 
-def unable(method: str) -> str:
-    """Why a method is not timed; empty when it is."""
-    if method in methods.PEERS:
-        return "" if methods.peer_python(method) else methods.NO_PEER
-    return sparank_rows.available() if method in sparank_rows.VARIANTS else ""
-
-
 def _cost(method: str, spots: Path, atlas: Atlas, work: Path) -> tuple[str, dict]:
     """Name of the row, seconds and memory."""
     with TemporaryDirectory() as folder:
         output = Path(folder, "shares.parquet")
         if method not in FEW:
-            options = sparank_rows.speed_options(method, atlas, work)
+            learned = method in sparank_rows.VARIANTS
+            options = {"MODEL": sparank_rows.hastily_trained(atlas, work)} if learned else {}
             return method, methods.in_own_process(method, spots, atlas, output, 0, **options)
         python = methods.peer_python(method)
         costs = [
@@ -106,35 +98,21 @@ def extrapolate(few: tuple[dict, ...], seconds: list[float], full: dict) -> floa
     return total
 
 
-def _training(work: Path, only: list[str], missing: dict[str, str]) -> Iterator[Row]:
-    method = sparank_rows.VARIANTS[0]
+def _training(work: Path, only: list[str], trainer: sparank_rows.Trainer) -> Iterator[Row]:
     rates = {}
     for kind in ("fp32", "bf16"):
         for size in MATMUL_SIZES:
-            rates[kind, size] = matmul_rate(size, kind)
+            rates[kind, size] = throughput.matmul_rate(size, kind)
             yield "matrix units", "matmul", f"GFLOP/s, {kind}, {size}", rates[kind, size]
-    if (only and method not in only) or method in missing:
-        return
-    record = sparank_rows.throughput(simulated.source_atlas(0, work, genes=GENES), work)
-    best = max(rate for (kind, _), rate in rates.items() if kind == record["kind"])
-    reached = record["spots_per_second"] * record["flops_per_spot"] / 1e9
-    yield "training", method, "spots/s", record["spots_per_second"]
-    yield "training", method, "spots/s, simulator alone", record["simulated_per_second"]
-    yield "training", method, "MFLOP per spot", record["flops_per_spot"] / 1e6
-    yield "training", method, "GFLOP/s", reached
-    yield "training", method, f"share of the {record['kind']} matmul rate", reached / best
-
-
-def matmul_rate(size: int, kind: str, least_seconds: float = 1.0) -> float:
-    """GFLOP/s of a square product on this CPU, threads as torch has them."""
-    import torch
-
-    left = torch.randn(size, size, dtype={"fp32": torch.float32, "bf16": torch.bfloat16}[kind])
-    right = left.clone()
-    for _ in range(3):
-        left @ right
-    done, started = 0, perf_counter()
-    while perf_counter() - started < least_seconds:
-        left @ right
-        done += 1
-    return 2 * size**3 * done / (perf_counter() - started) / 1e9
+    for method in sparank_rows.VARIANTS:
+        if only and method not in only:
+            continue
+        measured = throughput.training_rate(
+            simulated.source_atlas(0, work, genes=GENES), trainer.custom(method)
+        )
+        for metric, value in measured.items():
+            yield "training", method, metric, value
+        reached = measured["spots/s"] * measured["MFLOP per spot"] / 1e3
+        yield "training", method, "GFLOP/s", reached
+        best = max(rate for (kind, _), rate in rates.items() if kind == "fp32")
+        yield "training", method, "share of the fp32 matmul rate", reached / best

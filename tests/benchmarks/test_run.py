@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import deconvolution, fingerprint, speed
+from benchmarks import deconvolution, fingerprint, speed, throughput
 from benchmarks.protocols import TESTS, Bench, Score, Test
 from tissuemake.contracts import EVALUATION, read_table
 
@@ -66,7 +66,7 @@ def test_seconds_are_reckoned_from_a_few_epochs():
 
 
 def test_matrix_rate_is_a_rate():
-    small = speed.matmul_rate(64, "fp32", least_seconds=0.01)
+    small = throughput.matmul_rate(64, "fp32", least_seconds=0.01)
     assert np.isfinite(small) and small > 0
 
 
