@@ -39,12 +39,13 @@ def read_tile_images(embeddings: Path, sample: ad.AnnData) -> TileImages:
     embeddings
         Written by `histology.encoders.embed_tiles`; one without tiles leaves every observation unseen.
     sample
-        Filtered, with ``obsm["spatial"]`` and its µm per pixel.
+        With ``obsm["spatial"]`` and its µm per pixel; without, only tiles of its barcodes are found.
     """
     tiles = read_anndata(embeddings, EMBEDDINGS)
     rows = _rows(tiles.obs, "spot", sample.obs_names)
-    if (rows < 0).any() and (tiles.obs["kind"] == "grid").any():
-        edge = float(tiles.obs["size_um"].iloc[0]) / _microns_per_pixel(sample)
+    microns_per_pixel = _microns_per_pixel(sample)
+    if (rows < 0).any() and (tiles.obs["kind"] == "grid").any() and microns_per_pixel:
+        edge = float(tiles.obs["size_um"].iloc[0]) / microns_per_pixel
         lies_in = _rows(tiles.obs, "grid", grid_cells(sample.obsm["spatial"], edge))
         rows = np.where(rows < 0, lies_in, rows)
     vectors = np.zeros((sample.n_obs, tiles.n_vars), np.float32)
@@ -61,5 +62,7 @@ def _rows(tiles: pd.DataFrame, kind: str, names: np.ndarray | pd.Index) -> np.nd
 
 
 def _microns_per_pixel(sample: ad.AnnData) -> float:
-    name = str(sample.uns["tissuemake"]["sample"])
-    return float(sample.uns["spatial"][name]["scalefactors"]["microns_per_pixel"])
+    """µm per full-resolution pixel; 0 for a file of somebody else that does not say."""
+    name = str(sample.uns.get("tissuemake", {}).get("sample", ""))
+    scalefactors = sample.uns.get("spatial", {}).get(name, {}).get("scalefactors", {})
+    return float(scalefactors.get("microns_per_pixel", 0.0))
