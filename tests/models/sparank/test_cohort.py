@@ -1,4 +1,4 @@
-"""From files to a gate and back: the cohort teaches it, a sample's tiles use it; without one a model stays as it was."""
+"""From files to a gate and back: the cohort teaches it, a sample's tiles use it; without one nothing changes."""
 
 from pathlib import Path
 
