@@ -4,6 +4,8 @@ Trainings and answers go through the functions behind the rules, so that the ben
 """
 
 import logging
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -87,16 +89,17 @@ class Trainer:
             folder = older[-1].parent if older else folder
         if not (folder / "config.json").is_file():
             started = perf_counter()
-            pretrain_sparank(
-                atlas.files["reference"],
-                atlas.files["markers"],
-                folder,
-                preset=self.preset,
-                seed=seed,
-                gpus=self.gpus,
-                checkpoints=work / "checkpoints" / folder.name,
-                custom=self.custom(variant),
-            )
+            with redirect_stdout(sys.stderr):  # progress; the table is what is printed
+                pretrain_sparank(
+                    atlas.files["reference"],
+                    atlas.files["markers"],
+                    folder,
+                    preset=self.preset,
+                    seed=seed,
+                    gpus=self.gpus,
+                    checkpoints=work / "checkpoints" / folder.name,
+                    custom=self.custom(variant),
+                )
             log.info("trained %s on %s, seed %d: %.0f s", variant, atlas.name, seed, perf_counter() - started)
         return folder
 
@@ -130,11 +133,12 @@ def hastily_trained(atlas: Atlas, work: Path) -> Path:
     schedule = replace(chosen.schedule, steps=5, validate_every=5)
     folder = work / "models" / "hasty"
     remove(folder)
-    pretrain_sparank(
-        atlas.files["reference"],
-        atlas.files["markers"],
-        folder,
-        checkpoints=work / "checkpoints" / "hasty",
-        custom=replace(chosen, schedule=schedule),
-    )
+    with redirect_stdout(sys.stderr):
+        pretrain_sparank(
+            atlas.files["reference"],
+            atlas.files["markers"],
+            folder,
+            checkpoints=work / "checkpoints" / "hasty",
+            custom=replace(chosen, schedule=schedule),
+        )
     return folder

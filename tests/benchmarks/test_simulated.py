@@ -10,11 +10,6 @@ SEED = 7
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    return tmp_path_factory.mktemp("work")
-
-
-@pytest.fixture(scope="module")
 def cells(work):
     return {problem.name: problem for problem in simulated.four_cells(SEED, work)}
 
@@ -85,6 +80,7 @@ def test_a_panel_is_informative_and_of_its_size(cells):
 
 def test_transfer_asks_the_same_spots_of_two_atlases(work, monkeypatch):
     monkeypatch.setattr(shifts, "SPOTS", 60)
+    monkeypatch.setattr(shifts, "ATLAS_CELLS_PER_TYPE", 12)
     away, home = shifts.transfer(SEED, work)
     assert away.spots is home.spots and away.truth is home.truth
     assert set(away.reference.obs["donor"]).isdisjoint(home.reference.obs["donor"])
