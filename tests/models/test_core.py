@@ -14,6 +14,11 @@ CORE = [
     "tissuemake.models.card",
     "tissuemake.models.store",
     "tissuemake.models.training",
+    "tissuemake.reference.mixtures",
+    *(
+        f"tissuemake.models.sparank.{name}"
+        for name in ("model", "train", "predict", "intervals", "fusion", "thin_sections", "distil")
+    ),
 ]
 CORE_PACKAGES = {"torch", "numpy", "safetensors", "lightning", "transformers", "tissuemake"}
 SINGLE_CELL_STACK = ("pandas", "anndata", "scipy", "scanpy", "sklearn", "h5py", "pyarrow", "squidpy", "zarr")
