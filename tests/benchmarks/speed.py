@@ -88,13 +88,16 @@ def _cost(method: str, spots: Path, atlas: Atlas, work: Path) -> tuple[str, dict
 def extrapolate(few: tuple[dict, ...], seconds: list[float], full: dict) -> float:
     """Seconds at the epochs `full`, linear in each, from runs at `few`: the first, then one with more of each kind.
 
-    NaN where more epochs did not take longer: the machine was too busy to reckon from it.
+    NaN where more `EPOCHS` did not take longer: the machine was too busy to reckon from it. Of the lesser parts a slope
+    below 0 counts as 0, which is kind to the method.
     """
     total = seconds[0]
     for options, took in zip(few[1:], seconds[1:], strict=True):
         (key,) = [key for key in options if options[key] != few[0][key]]
         slope = (took - seconds[0]) / (options[key] - few[0][key])
-        total += (slope if slope > 0 else float("nan")) * (full[key] - few[0][key])
+        if key == "EPOCHS" and slope <= 0:
+            return float("nan")
+        total += max(slope, 0.0) * (full[key] - few[0][key])
     return total
 
 
