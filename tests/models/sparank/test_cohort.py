@@ -137,9 +137,15 @@ def test_without_a_gate_embeddings_change_nothing(tmp_path):
 def test_a_tile_goes_to_its_own_spot(model, tmp_path):
     """Written in reverse order, they must not be taken by position."""
     filtered, embeddings = write_sample(tmp_path, "fresh", tiles=25)
-    images, seen = read_images(embeddings, ad.read_h5ad(filtered), model[1]["images"])
+    images, seen = read_images(embeddings, ad.read_h5ad(filtered).obs_names, model[1]["images"])
     section, _ = toy.section("fresh", len("fresh"), spots=40)
     assert torch.equal(images[:25], section.images[:25]) and seen.tolist() == [True] * 25 + [False] * 15
+
+
+def test_a_sample_of_which_nothing_has_a_tile_is_answered_by_its_counts(model, tmp_path):
+    filtered, embeddings = write_sample(tmp_path, "fresh", tiles=0)
+    given = proportions(model[0], filtered, tmp_path / "a.parquet", embeddings=embeddings)
+    pd.testing.assert_frame_equal(given, proportions(model[0], filtered, tmp_path / "b.parquet"))
 
 
 def test_other_encoders_and_missing_images_are_refused(model, tmp_path):

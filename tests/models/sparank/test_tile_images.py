@@ -1,4 +1,4 @@
-"""Every observation finds its tile: its own, the grid tile that it lies in, or none."""
+"""Every spot finds its own tile; bins and cells have none."""
 
 import anndata as ad
 import numpy as np
@@ -7,9 +7,6 @@ import pytest
 
 from tissuemake.contracts import EMBEDDINGS, write_anndata
 from tissuemake.models.sparank.tile_images import read_tile_images
-
-MPP = 0.5
-EDGE = 112 / MPP
 
 
 def write_embeddings(path, tiles):
@@ -25,38 +22,20 @@ def write_embeddings(path, tiles):
     return path
 
 
-def sample(names, positions):
-    made = ad.AnnData(np.ones((len(names), 1), np.float32), obs=pd.DataFrame(index=names))
-    made.obsm["spatial"] = np.array(positions, float)
-    made.uns["tissuemake"] = {"sample": "s"}
-    made.uns["spatial"] = {"s": {"scalefactors": {"microns_per_pixel": MPP}}}
-    return made
-
-
 def test_spots_take_their_own_tile_in_the_order_of_the_spots(tmp_path):
-    path = write_embeddings(tmp_path / "e.h5ad", [("b", "spot"), ("a", "spot"), ("g0_0", "grid")])
-    found = read_tile_images(path, sample(["a", "b", "c"], [(10, 10), (10, 10), (5 * EDGE, 0)]))
+    tiles = [("g0_0", "grid"), ("b", "spot"), ("a", "spot"), ("g0_1", "grid")]
+    found = read_tile_images(write_embeddings(tmp_path / "e.h5ad", tiles), pd.Index(["a", "b", "c"]))
     assert found.seen.tolist() == [True, True, False]
-    assert found.vectors.tolist() == [[2, -1], [1, 0], [0, 0]]
+    assert found.vectors.tolist() == [[3, -2], [2, -1], [0, 0]]
     assert found.encoder == "color" and found.features == ("darkness", "redness")
 
 
-def test_bins_take_the_grid_tile_they_lie_in(tmp_path):
-    path = write_embeddings(tmp_path / "e.h5ad", [("g0_1", "grid"), ("g2_0", "grid")])
-    positions = [(EDGE + 1, 5), (2 * EDGE - 1, EDGE - 1), (3, 2.5 * EDGE), (3, 0)]
-    found = read_tile_images(path, sample(["p", "q", "r", "s"], positions))
-    assert found.seen.tolist() == [True, True, True, False]
-    assert found.vectors[:, 0].tolist() == [1, 1, 2, 0]
-
-
-def test_a_barcode_like_a_grid_cell_is_no_grid_cell(tmp_path):
+def test_grid_tiles_are_nobodys_even_where_the_name_is_alike(tmp_path):
     path = write_embeddings(tmp_path / "e.h5ad", [("g0_0", "grid"), ("other", "spot")])
-    found = read_tile_images(path, sample(["g0_0"], [(9 * EDGE, 0)]))
-    assert not found.seen.any()
+    assert not read_tile_images(path, pd.Index(["g0_0", "bin"])).seen.any()
 
 
 @pytest.mark.parametrize("names", [[], ["a", "b"]])
 def test_a_sample_without_tiles_is_unseen(tmp_path, names):
-    path = write_embeddings(tmp_path / "e.h5ad", [])
-    found = read_tile_images(path, sample(names, np.zeros((len(names), 2))))
+    found = read_tile_images(write_embeddings(tmp_path / "e.h5ad", []), pd.Index(names, dtype=str))
     assert found.vectors.shape == (len(names), 2) and not found.seen.any()

@@ -60,7 +60,7 @@ def teach_gate(
     taught, encoders, hashes = [], {}, {}
     for number, (filtered, embeddings) in enumerate(sections):
         spots = read_spots(filtered)
-        images = read_tile_images(embeddings, spots)
+        images = read_tile_images(embeddings, spots.obs_names)
         name = str(spots.uns.get("tissuemake", {}).get("sample") or filtered)
         if not images.seen.any():
             log.warning("%s has no tile under its spots: it does not teach the image gate.", name)
@@ -86,8 +86,10 @@ def teach_gate(
     return state | weights, config | {"images": learnt}
 
 
-def read_images(embeddings: Path, spots: ad.AnnData, learnt: dict) -> tuple[Tensor, Tensor]:
-    """Tile embeddings (spots, features) of a sample and whether each spot has one, for a model's gate.
+def read_images(
+    embeddings: Path, barcodes: pd.Index, learnt: dict
+) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """Tile embeddings (spots, features) of a sample and whether each spot has one; None where no spot has.
 
     Parameters
     ----------
@@ -99,7 +101,7 @@ def read_images(embeddings: Path, spots: ad.AnnData, learnt: dict) -> tuple[Tens
     InputError
         ``wrong_encoder`` when the model learnt to look at another encoder's embeddings.
     """
-    images = read_tile_images(embeddings, spots)
+    images = read_tile_images(embeddings, barcodes)
     if (images.encoder, len(images.features)) != (learnt["encoder"], learnt["features"]):
         raise InputError(
             "wrong_encoder",
@@ -107,6 +109,9 @@ def read_images(embeddings: Path, spots: ad.AnnData, learnt: dict) -> tuple[Tens
             f"to look at {learnt['features']} of '{learnt['encoder']}'.",
             f"Set models: sparank: images to '{learnt['encoder']}', or leave it empty to use the counts alone.",
         )
+    if not images.seen.any():
+        log.info("No spot has a tile of its own: the counts speak alone.")
+        return None, None
     return torch.from_numpy(images.vectors), torch.from_numpy(images.seen)
 
 

@@ -22,6 +22,7 @@ from tissuemake.contracts import (
 )
 from tissuemake.device import Device, given_device
 from tissuemake.gene_matching import match_vocabulary
+from tissuemake.hierarchy import hierarchy_of
 from tissuemake.models.sparank.architecture import Architecture
 from tissuemake.models.sparank.fusion import ImageGate
 from tissuemake.models.sparank.model import Reference, SpaRank
@@ -91,6 +92,7 @@ def with_atlas(model: Model, reference: str | Path, genes: int = 2000) -> Model:
     types = sorted(atlas.obs["cell_type"].astype(str).unique())
     facts = atlas.uns["tissuemake"]
     config = model.config | {"shown": str(facts["reference"]), "organism": str(facts["organism"])}
+    config["hierarchy"] = hierarchy_of(atlas.uns)
     vocabulary = atlas.var[["gene_id"]].iloc[chosen]
     return Model(model.network, as_reference(atlas, chosen, types), types, vocabulary, None, config)
 
@@ -146,8 +148,9 @@ def deconvolve_sparank(
     ) as record:
         counts, known = align(spots, opened, str(filtered), aliases, orthologs)
         record["n_genes"] = int(known.sum())
+        record["hierarchy"] = opened.config.get("hierarchy", {})
         record["spots_without_signal"] = int((counts.sum(1) == 0).sum())
-        images, seen = _images(embeddings, opened, spots)
+        images, seen = _images(embeddings, opened, spots.obs_names)
         answer = answer_for(opened, counts, known, device, seed, images, seen)
         table = as_table(answer, opened.types, spots.obs_names)
         genes = speaking_genes(opened, counts, known, answer, device, seed) if attributions else None
@@ -249,13 +252,13 @@ def speaking_genes(
 
 
 def _images(
-    embeddings: str | Path | None, model: Model, spots: ad.AnnData
+    embeddings: str | Path | None, model: Model, barcodes: pd.Index
 ) -> tuple[Tensor | None, Tensor | None]:
     if embeddings is None or model.gate is None:
         return None, None
     from tissuemake.models.sparank.cohort import read_images
 
-    return read_images(Path(embeddings), spots, model.config["images"])
+    return read_images(Path(embeddings), barcodes, model.config["images"])
 
 
 def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
