@@ -17,7 +17,9 @@ def tissuemake(*arguments: str) -> subprocess.CompletedProcess:
 def commands() -> list[str]:
     files = sorted((Path(__file__).parents[1] / "workflow" / "tissuemake" / "cli").glob("*.py"))
     text = "".join(path.read_text() for path in files)
-    return [name.rstrip("_") for name in re.findall(r"@app\.command\([^)]*\)\ndef (\w+)", text)]
+    return [
+        name.rstrip("_").replace("_", "-") for name in re.findall(r"@app\.command\([^)]*\)\ndef (\w+)", text)
+    ]
 
 
 @pytest.mark.parametrize("command", commands())

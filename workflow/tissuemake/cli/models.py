@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tissuemake.cli.options import Aliases, Gpus, Orthologs, Seed, app
+from tissuemake.cli.options import Aliases, Gpus, Orthologs, Output, Seed, app
 from tissuemake.errors import InputError
 
 
@@ -91,3 +91,20 @@ def deconvolve(
         found = {"gpus": gpus, "seed": seed, "embeddings": embeddings}
         deconvolve_sparank(sample, model, table, attributions, **found, **names)
     typer.echo(str(table))
+
+
+@app.command()
+def roll_up(
+    proportions: Annotated[Path, typer.Argument(help="Table written by `deconvolve`.")],
+    level: Annotated[str, typer.Option(help="One of the coarser columns of the reference's label_key.")],
+    output: Output,
+) -> None:
+    """Sum the shares of fine cell types to those of a coarser level.
+
+    Example: tissuemake roll-up nnls.parquet --level cell_type_major -o nnls.major.parquet
+    """
+    from tissuemake.contracts import PROPORTIONS, read_table, write_table
+    from tissuemake.hierarchy import at_level
+
+    rolled = at_level(read_table(proportions, PROPORTIONS), level)
+    write_table(rolled, output, PROPORTIONS, rolled.attrs["tissuemake"])

@@ -19,6 +19,7 @@ from tissuemake.contracts import (
 )
 from tissuemake.errors import refuse_unknown_method
 from tissuemake.genes import match_genes
+from tissuemake.hierarchy import hierarchy_of
 from tissuemake.provenance import measured
 
 # Every method is a module with `proportions(spots, reference, signatures, markers, seed) -> DataFrame`.
@@ -39,8 +40,9 @@ def deconvolve(
     """Estimate the cell-type composition of every spot and write it.
 
     Rows sum to 1. A spot that no type explains (no count of any shared gene) gets equal shares, the answer
-    that claims nothing, and is counted in the provenance as ``spots_without_signal``. `aliases`: a person's table
-    of former gene symbols, beside the built-in one.
+    that claims nothing, and is counted in the provenance as ``spots_without_signal``. The provenance holds the
+    coarser levels of the types too (see `tissuemake.hierarchy`). `aliases`: a person's table of former gene
+    symbols, beside the built-in one.
 
     Raises
     ------
@@ -59,6 +61,7 @@ def deconvolve(
         estimate = module.proportions(spots, atlas, profile, marked, seed)
         shares, empty = to_shares(estimate.reindex(spots.obs_names))
         record["spots_without_signal"] = empty
+        record["hierarchy"] = hierarchy_of(atlas.uns)
         record |= estimate.attrs
     write_table(shares, output, PROPORTIONS, record)
 

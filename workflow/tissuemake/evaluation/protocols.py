@@ -18,7 +18,8 @@ from tissuemake.contracts import (
     write_table,
 )
 from tissuemake.evaluation import scores
-from tissuemake.evaluation.tables import read_labels, read_truth
+from tissuemake.evaluation.tables import level_of_truth, read_labels, read_truth
+from tissuemake.hierarchy import at_level
 from tissuemake.provenance import measured
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,8 @@ def evaluate_sample(
         File by method.
     truth, labels
         Cells of the sheet (see ``tables``); empty: no scores against them, only held-out genes and agreement
-        between methods.
+        between methods. A truth whose types are those of a coarser level of the reference is compared with
+        compositions rolled up to it; the provenance says so (``levels``).
     source_path
         The sample's own h5ad, for ``labels`` of the form ``obs:COLUMN``.
     seed
@@ -74,15 +76,30 @@ def evaluate_sample(
         known = read_truth(truth, spots.obs_names) if truth and compositions else None
         zones = read_labels(labels, spots, source_path) if labels and len(regions.columns) else None
         types = {method: known_shares(table) for method, table in compositions.items()}
+        compared = types if known is None else _as_truth(compositions, known, record)
         unknown = {method: table[UNKNOWN] for method, table in compositions.items() if UNKNOWN in table}
         found = {
-            "deconvolution": scores.composition(types, known, unknown),
+            "deconvolution": scores.composition(compared, known, unknown) + scores.agreement(types),
             "imputation": scores.imputation(predictions, spots) if predictions else [],
             "domains": scores.domains(regions.loc[spots.obs_names], spots, zones, seed)
             if len(regions.columns)
             else [],
         }
     write_table(_tidy(sample, found, costs), output, EVALUATION, record)
+
+
+def _as_truth(
+    compositions: dict[str, pd.DataFrame], truth: pd.DataFrame, record: dict
+) -> dict[str, pd.DataFrame]:
+    """Shares of the types at the level that the truth speaks of; `record` says where that is a coarser one."""
+    shares = {}
+    for method, table in compositions.items():
+        level = level_of_truth(truth, table)
+        if level:
+            log.info("The truth names types of level '%s'; %s is scored at that level.", level, method)
+            record.setdefault("levels", {})[method] = level
+        shares[method] = known_shares(at_level(table, level) if level else table)
+    return shares
 
 
 def _tidy(sample: str, found: dict[str, scores.Scores], costs: dict) -> pd.DataFrame:

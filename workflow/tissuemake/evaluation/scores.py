@@ -25,7 +25,7 @@ def composition(
     truth: pd.DataFrame | None,
     unknown: dict[str, pd.Series] | None = None,
 ) -> Scores:
-    """(method, metric, value) for compositions: against the truth, where there is one, and each other.
+    """(method, metric, value) for compositions against the truth, where there is one.
 
     ``pearson``: mean over the truth's types that vary, a type the method lacks counting 0;
     ``pearson_shared``: over the types both have; ``pearson[TYPE]``: each. ``rmse``, ``jsd``: mean over
@@ -49,11 +49,17 @@ def composition(
         mean = truth * 0 + truth.mean(axis=0)
         for method, table in {**proportions, "uniform": flat, "mean_composition": mean}.items():
             scores += _against_truth(method, table.loc[truth.index], truth, types)
+    return scores
+
+
+def agreement(proportions: dict[str, pd.DataFrame]) -> Scores:
+    """(method, metric, value) for compositions against each other: the mean correlation over their types."""
+    scores: Scores = []
     for left, right in combinations(proportions, 2):
-        agreement = metrics.pearson_by_type(proportions[left], proportions[right]).mean()
+        shared = metrics.pearson_by_type(proportions[left], proportions[right]).mean()
         scores += [
-            (left, f"agreement_with[{right}]", agreement),
-            (right, f"agreement_with[{left}]", agreement),
+            (left, f"agreement_with[{right}]", shared),
+            (right, f"agreement_with[{left}]", shared),
         ]
     return scores
 

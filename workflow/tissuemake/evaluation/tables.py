@@ -8,9 +8,10 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from tissuemake.contracts import UNKNOWN
+from tissuemake.contracts import UNKNOWN, type_columns
 from tissuemake.delimited import read_by_barcode
 from tissuemake.errors import InputError
+from tissuemake.hierarchy import stated_hierarchy
 from tissuemake.labels import is_named, label_text
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,22 @@ def match_types(truth: pd.DataFrame, found: list[str]) -> pd.DataFrame:
     if extra:
         log.warning("Types of the reference that the truth does not know: %s", extra)
     return truth
+
+
+def level_of_truth(truth: pd.DataFrame, proportions: pd.DataFrame) -> str:
+    """The coarser level whose names the truth's types bear, empty where they bear the fine ones.
+
+    Names are compared as `match_types` does. A level is chosen only if it knows more of the truth's types than
+    the fine types do, and than any finer level does: where both know them, the finer answer says more.
+    """
+    fine = [name for name in type_columns(proportions) if name != UNKNOWN]
+    levels = {"": fine, **dict(reversed(stated_hierarchy(proportions).items()))}
+    asked = {_plain(name) for name in truth} - {UNKNOWN}
+    known = {
+        level: len(asked & {_plain(name) for name in (types if level == "" else types.values())})
+        for level, types in levels.items()
+    }
+    return max(known, key=known.__getitem__)
 
 
 def without_unknown(truth: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series | None]:

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from tissuemake.contracts import MARKERS, REFERENCE, SIGNATURES, write_anndata, write_table
 from tissuemake.errors import InputError
 from tissuemake.genes import tidy_genes
+from tissuemake.labels import refuse_reserved
 from tissuemake.provenance import measured
 from tissuemake.reference.counts import read_counts
 from tissuemake.reference.labels import donors, join_labels, label_levels, nest, typed_cells
@@ -159,6 +160,7 @@ def _levels(obs: pd.DataFrame, levels: list[str]) -> tuple[pd.DataFrame, pd.Data
             f"level_{number}" if level in ("cell_type", "donor", "total_counts") else level.replace("/", "_")
         )
         hierarchy[name] = nest(fine, obs[level], level).reindex(hierarchy.index).astype(str)
+        refuse_reserved(hierarchy[name], f"Level '{level}' of the reference")
     columns = {name: hierarchy[name].loc[fine].to_numpy() for name in hierarchy}
     return pd.DataFrame({"cell_type": fine.to_numpy(), **columns}, index=obs.index.astype(str)), hierarchy
 

@@ -1,5 +1,6 @@
 """What a core facility hands over: one h5ad with all results, SpatialData, the report, and a manifest."""
 
+import re
 import shutil
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -11,12 +12,15 @@ import pandas as pd
 
 from tissuemake import contracts, files, provenance
 from tissuemake.contracts import type_columns
+from tissuemake.hierarchy import coarser, stated_hierarchy
 from tissuemake.reporting.models import read_model, summary
 from tissuemake.reporting.pages import plain
 from tissuemake.reporting.spatialdata_zarr import write_spatialdata
 from tissuemake.sheets import PATH_COLUMNS, Sample
 
 MANIFEST = "manifest.json"
+# Files whose number the methods and levels decide: those of an older run must not stay.
+BY_METHOD = ("imputed_*.h5ad", "attributions_*.parquet", "proportions_*.parquet")
 # Beside what is read, vendor folders hold tens of gigabytes that no stage opens.
 NEVER_READ = (".bam", ".bai", ".csi", ".cloupe", ".vloupe", ".fastq", ".fastq.gz")
 
@@ -41,7 +45,8 @@ def deliver_sample(
     """Write the delivery of one sample into the folder `output`, ``manifest.json`` last: it vouches for the rest.
 
     ``SAMPLE.h5ad`` (filtered spots with ``obsm["proportions_METHOD"]``, ``obs["dominant_type_METHOD"]`` and
-    ``obs["domain_METHOD"]``), ``imputed_METHOD.h5ad`` (with coordinates and image, so that it plots as well),
+    ``obs["domain_METHOD"]``), ``proportions_METHOD.LEVEL.parquet`` (rolled up to each coarser level of the
+    reference), ``imputed_METHOD.h5ad`` (with coordinates and image, so that it plots as well),
     ``SAMPLE.spatialdata.zarr.zip``, ``report.html``.
 
     Parameters
@@ -69,7 +74,7 @@ def deliver_sample(
     output = Path(output)
     inputs = named_inputs(row) if inputs is None else inputs
     output.mkdir(parents=True, exist_ok=True)
-    for stale in (output / MANIFEST, *output.glob("imputed_*.h5ad"), *output.glob("attributions_*.parquet")):
+    for stale in (output / MANIFEST, *(path for name in BY_METHOD for path in output.glob(name))):
         stale.unlink(missing_ok=True)
     adata, records = gather(filtered, proportions, domains)
     outputs = [output / f"{sample}.h5ad"]
@@ -79,6 +84,8 @@ def deliver_sample(
         records[f"imputation/{method}"] = dict(prediction.uns["tissuemake"])
         outputs.append(output / f"imputed_{method}.h5ad")
         contracts.write_anndata(place(prediction, adata), outputs[-1], contracts.IMPUTED)
+    levels = write_levels(proportions, output)
+    outputs += [output / name for name in levels]
     outputs.append(output / f"{sample}.spatialdata.zarr.zip")
     write_spatialdata(adata, sample, outputs[-1])
     copies = {f"attributions_{method}.parquet": path for method, path in (attributions or {}).items()}
@@ -97,6 +104,7 @@ def deliver_sample(
         "sheet_row": row,
         "config": config,
         "steps": records,
+        "levels": levels,
         "models": {method: summary(read_model(folder)) for method, folder in (models or {}).items()},
         "inputs": [_entry(path) for given in inputs for path in _files_of(Path(given))],
         "intermediate": [_entry(Path(path)) for path in between],
@@ -104,6 +112,24 @@ def deliver_sample(
         "how_to_open": how_to_open(sample, adata),
     }
     files.write_json(plain(manifest), output / MANIFEST)
+
+
+def write_levels(proportions: dict[str, Path], output: Path) -> dict[str, dict]:
+    """Write each method's table at each coarser level; return by file its method, its level, and what was summed."""
+    written = {}
+    for method, path in proportions.items():
+        table = contracts.read_table(path, contracts.PROPORTIONS)
+        parents = stated_hierarchy(table)
+        tables = coarser(table)
+        names = safe_names([re.sub(r"[^\w.+-]+", "_", level) for level in tables])
+        for name, (level, rolled) in zip(names, tables.items(), strict=True):
+            file = f"proportions_{method}.{name}.parquet"
+            contracts.write_table(rolled, output / file, contracts.PROPORTIONS, rolled.attrs["tissuemake"])
+            sums: dict[str, list[str]] = {}
+            for fine in (kind for kind in type_columns(table) if kind != contracts.UNKNOWN):
+                sums.setdefault(parents[level][fine], []).append(fine)
+            written[file] = {"method": method, "level": level, "types": sums}
+    return written
 
 
 def named_inputs(row: dict) -> list[Path]:

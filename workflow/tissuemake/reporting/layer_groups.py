@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from tissuemake.expression import column_variance
 from tissuemake.reporting.layers import Group, Layer, class_layer
-from tissuemake.reporting.type_layers import type_colours, type_groups
+from tissuemake.reporting.type_layers import level_groups, type_colours, type_groups
 
 MEASURED_GENES = 40
 IMPUTED_GENES = 20
@@ -31,6 +31,7 @@ def collect_groups(
     # The dominant type is the one picture that shows composition at a glance.
     first = [group for group in groups if group.label.startswith("Dominant")]
     groups = [*first, domain_group(domains.reindex(adata.obs_names)), *groups[len(first) :]]
+    groups += level_groups(proportions, adata.obs_names)
     groups.append(Group("Genes, measured", measured_genes(adata, moran)))
     for method, prediction in imputed.items():
         groups.append(imputed_group(prediction, method))

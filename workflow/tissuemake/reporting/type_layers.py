@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.contracts import GATE, SD_SUFFIX, UNKNOWN, type_columns
+from tissuemake.hierarchy import coarser
 from tissuemake.reporting.agreement import BASE_METHOD, overlap
 from tissuemake.reporting.layers import Group, Layer, class_layer
 from tissuemake.reporting.palette import UNKNOWN_COLOUR, categorical
@@ -11,6 +12,11 @@ from tissuemake.reporting.palette import UNKNOWN_COLOUR, categorical
 # Above this the pies of a whole tissue are a few pixels wide: nobody can read them.
 MAX_PIES = 2_000
 SHARE = "share of the spot"
+CALIBRATED = "Mean ± 1.645 standard deviations should hold the true share in 90% of spots."
+SUMMED = (
+    "Root of the summed variances of the finer types: mean ± 1.645 of it should hold the true share in 90% of "
+    "spots or more."
+)
 
 
 def type_colours(proportions: dict[str, pd.DataFrame]) -> dict[str, str]:
@@ -39,16 +45,42 @@ def type_groups(
 
     A type has the same colour scale under every method, so that maps of two methods can be compared.
     """
-    tables = {method: table.rename(columns=str).reindex(barcodes) for method, table in proportions.items()}
-    ceilings = _ceilings(tables)
-    groups = [_dominant(table, method, colours) for method, table in tables.items()]
-    groups += [_shares(table, method, ceilings) for method, table in tables.items()]
+    tables = _of_spots(proportions, barcodes)
+    groups = _maps(tables, colours)
     for method, table in tables.items():
-        groups += _doubts(table, method)
+        groups += [_uncertainty(table, method), *_doubts(table, method)]
     for method, table in tables.items():
         if method != BASE_METHOD and BASE_METHOD in tables:
             groups.append(_agreement(table, tables[BASE_METHOD], method))
     return [group for group in groups if group.layers]
+
+
+def level_groups(proportions: dict[str, pd.DataFrame], barcodes: pd.Index) -> list[Group]:
+    """Return the groups of the coarser levels that the tables name, coarsest level first.
+
+    A level has colours of its own: one for each of its types, the same for all methods.
+    """
+    levels: dict[str, dict[str, pd.DataFrame]] = {}
+    for method, table in proportions.items():
+        for level, rolled in coarser(table).items():
+            levels.setdefault(level, {})[f"{method}, {level}"] = rolled
+    groups = []
+    for rolled in levels.values():
+        tables = _of_spots(rolled, barcodes)
+        groups += _maps(tables, type_colours(tables))
+        groups += [_uncertainty(table, method, SUMMED) for method, table in tables.items()]
+    return [group for group in groups if group.layers]
+
+
+def _of_spots(proportions: dict[str, pd.DataFrame], barcodes: pd.Index) -> dict[str, pd.DataFrame]:
+    return {method: table.rename(columns=str).reindex(barcodes) for method, table in proportions.items()}
+
+
+def _maps(tables: dict[str, pd.DataFrame], colours: dict[str, str]) -> list[Group]:
+    """Dominant types of all methods, then the shares of all, on one scale for each type."""
+    ceilings = _ceilings(tables)
+    dominant = [_dominant(table, method, colours) for method, table in tables.items()]
+    return dominant + [_shares(table, method, ceilings) for method, table in tables.items()]
 
 
 def _ceilings(tables: dict[str, pd.DataFrame]) -> dict[str, float]:
@@ -107,23 +139,27 @@ def _shares(table: pd.DataFrame, method: str, ceilings: dict[str, float]) -> Gro
     return Group(_share_group(method), layers)
 
 
-def _doubts(table: pd.DataFrame, method: str) -> list[Group]:
-    """What a method says of its own answer: standard deviations, unknown share, RNA against image."""
-    groups = []
+def _uncertainty(table: pd.DataFrame, method: str, note: str = CALIBRATED) -> Group:
+    """Standard deviations that a method states; no layers where it states none."""
     names = _spreads(table)
-    if names:
-        spread = table[[f"{name}{SD_SUFFIX}" for name in names]].to_numpy(float)
-        layers = [
-            Layer("All types, mean", spread.mean(1), "mean standard deviation of the shares"),
-            Layer(
-                "All types, total",
-                np.sqrt((spread**2).sum(1)),
-                "expected distance from the true composition (root of the summed variances)",
-            ),
-            *(Layer(name, spread[:, i], "standard deviation of the share") for i, name in enumerate(names)),
-        ]
-        note = "Mean ± 1.645 standard deviations should hold the true share in 90% of spots."
-        groups.append(Group(_spread_group(method), layers, note))
+    if not names:
+        return Group(_spread_group(method))
+    spread = table[[f"{name}{SD_SUFFIX}" for name in names]].to_numpy(float)
+    layers = [
+        Layer("All types, mean", spread.mean(1), "mean standard deviation of the shares"),
+        Layer(
+            "All types, total",
+            np.sqrt((spread**2).sum(1)),
+            "expected distance from the true composition (root of the summed variances)",
+        ),
+        *(Layer(name, spread[:, i], "standard deviation of the share") for i, name in enumerate(names)),
+    ]
+    return Group(_spread_group(method), layers, note)
+
+
+def _doubts(table: pd.DataFrame, method: str) -> list[Group]:
+    """What else a method says of its own answer: unknown share, RNA against image."""
+    groups = []
     if UNKNOWN in table:
         note = "Transcripts that no cell type of the reference explains."
         layer = Layer("Unknown share", table[UNKNOWN].to_numpy(float), SHARE)
