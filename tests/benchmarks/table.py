@@ -50,6 +50,8 @@ def target(test: str, problem: str, metric: str, medians: pd.Series) -> Target |
         return Target("0.87 to 0.93", lambda value: 0.87 <= value <= 0.93)
     if test == "unknown" and metric == "AUROC":
         return Target("at least 0.85", lambda value: value >= 0.85)
+    if test == "speed" and metric == "times faster than cell2location":
+        return Target("at least 100", lambda value: value >= 100)
     if test == "panel" and metric == "ratio" and "nnls" in medians:
         bar = medians["nnls"]
         return Target(f"> {bar:.3f} (nnls)", lambda value: value > bar)

@@ -61,6 +61,8 @@ def test_the_stated_bar_stands_where_baselines_are_lower():
         ("intervals", "coverage of pairs that say something", 0.95, False),
         ("unknown", "AUROC", 0.85, True),
         ("unknown", "AUROC", 0.84, False),
+        ("speed", "times faster than cell2location", 99.0, False),
+        ("speed", "times faster than cell2location", 101.0, True),
     ],
 )
 def test_fixed_targets(test, metric, value, reached):
