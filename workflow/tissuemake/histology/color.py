@@ -78,7 +78,7 @@ def color_features(tile: np.ndarray, mpp: float, staining: Staining = STANDARD) 
     values = []
     for reach in (SPOT_UM / 2, np.inf):
         window, region = _circle(height, width, reach / mpp)
-        values += _stain_measures(levels[:, *window], nuclear[window], region)
+        values += _stain_measures(stains[:, *window], levels[:, *window], nuclear[window], region)
         values += _nuclei_measures(nuclei.within(reach), np.count_nonzero(region) * mpp**2)
     return np.array([*values, *_textures(levels[:2], mpp)], dtype=np.float32)
 
@@ -155,18 +155,21 @@ def _surroundings(nuclear, stains, mpp):
     return np.stack([ndimage.uniform_filter(stain[::2, ::2] * outside, reach) / weight for stain in stains])
 
 
-def _stain_measures(levels, nuclear, region):
-    """Measures of the pixels of a region (mask): `levels` (3, height, width) of the stains, `nuclear` (mask)."""
-    shares = [_histogram(stain, region) for stain in levels]
+def _stain_measures(stains, levels, nuclear, region):
+    """Measures of the pixels of a region (mask) of `stains`, (3, height, width), and of their `levels`."""
     values = []
-    for share in shares[:2]:
+    for level in levels[:2]:
+        share = _histogram(level, region)
         mean = share @ _LEVEL
         percentiles = np.searchsorted(share.cumsum(), np.array(PERCENTILES) / 100 - 1e-9)
         values += [mean, np.sqrt(share @ (_LEVEL - mean) ** 2), *_LEVEL[np.minimum(percentiles, 255)]]
-    clear = _histogram(np.maximum(levels[0], levels[1]), region)[_LEVEL < CLEAR].sum()
-    covered = np.count_nonzero(nuclear & region) / np.count_nonzero(region)
-    cytoplasm = [_histogram(stain, region & ~nuclear) @ _LEVEL for stain in levels[:2]]
-    return [*values, shares[2] @ _LEVEL, clear, covered, *cytoplasm]
+    pixels = np.count_nonzero(region)
+    clear = np.count_nonzero((np.maximum(levels[0], levels[1]) < CLEAR * LEVELS_PER_UNIT) & region) / pixels
+    covered = np.count_nonzero(nuclear & region) / pixels
+    # Means over all pixels and over those that are not nuclear, by one matrix product.
+    masks = np.stack([region, region & ~nuclear]).reshape(2, -1).astype(np.float32)
+    whole, cytoplasm = masks @ stains.reshape(3, -1).T / np.maximum(masks.sum(axis=1, keepdims=True), 1)
+    return [*values, whole[2], clear, covered, *cytoplasm[:2]]
 
 
 def _histogram(levels, region):

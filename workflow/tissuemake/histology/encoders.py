@@ -100,7 +100,7 @@ def _vectors(table: pq.ParquetFile, model: Encoder) -> Iterator[np.ndarray]:
     """Vectors of all tiles in order, batch by batch."""
     if table.metadata.num_rows:
         model.look(_some_tiles(table))
-    for batch in table.iter_batches(ROWS_IN_MEMORY, columns=["jpeg", "size_um", "size_px"]):
+    for batch in _batches(table, ["jpeg", "size_um", "size_px"]):
         mpp = batch["size_um"][0].as_py() / batch["size_px"][0].as_py()
         yield model.encode(_pictures(batch["jpeg"]), mpp)
 
@@ -111,12 +111,18 @@ def _some_tiles(table: pq.ParquetFile) -> np.ndarray:
     order = np.flatnonzero(fraction >= min(0.5, fraction.max()))
     chosen = set(order[np.linspace(0, len(order) - 1, min(LOOKED_AT, len(order))).astype(int)].tolist())
     parts, start = [], 0
-    for batch in table.iter_batches(ROWS_IN_MEMORY, columns=["jpeg"]):
+    for batch in _batches(table, ["jpeg"]):
         here = [row - start for row in range(start, start + len(batch)) if row in chosen]
         if here:
             parts.append(_pictures(batch["jpeg"].take(pa.array(here))))
         start += len(batch)
     return np.concatenate(parts)
+
+
+def _batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    # Row group by row group: `iter_batches` keeps what it has read of the file.
+    for group in range(table.num_row_groups):
+        yield from table.read_row_group(group, columns).to_batches(max_chunksize=ROWS_IN_MEMORY)
 
 
 def _pictures(jpegs: pa.Array) -> np.ndarray:
