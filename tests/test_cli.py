@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+
+from tissuemake.contracts import PROPORTIONS, read_table, write_table
 
 PROGRAM = str(Path(sys.executable).with_name("tissuemake"))
 
@@ -52,6 +55,19 @@ def test_pretrain_says_what_prepares_a_reference(tmp_path):
     done = tissuemake("pretrain", str(tmp_path / "reference.h5ad"), "-o", str(tmp_path / "model"))
     assert done.returncode == 1
     assert "reference.h5ad does not exist" in done.stderr and "tissuemake reference" in done.stderr
+
+
+def test_a_table_is_rolled_up_to_a_level_it_names(tmp_path):
+    table = pd.DataFrame({"CD4": [0.25, 0.5], "CD8": [0.75, 0.5]}, index=["s1", "s2"])
+    record = {"method": "nnls", "hierarchy": {"family": {"CD4": "T", "CD8": "T"}}}
+    write_table(table, tmp_path / "p.parquet", PROPORTIONS, record)
+    arguments = ("roll-up", str(tmp_path / "p.parquet"), "-o", str(tmp_path / "r.parquet"), "--level")
+    done = tissuemake(*arguments, "family")
+    assert done.returncode == 0, done.stderr
+    assert read_table(tmp_path / "r.parquet", PROPORTIONS)["T"].tolist() == [1.0, 1.0]
+    done = tissuemake(*arguments, "families")
+    assert done.returncode == 1
+    assert "family" in done.stderr and "remedy:" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_steps_chain_from_folder_to_proportions(tmp_path):

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tissuemake.contracts import FILTERED, PROPORTIONS, read_table, write_anndata
+from tissuemake.contracts import FILTERED, PROPORTIONS, REFERENCE, read_table, write_anndata
 from tissuemake.deconvolution import METHODS, deconvolve, names_of_reference, nnls, nnls_rescaled, to_shares
 from tissuemake.errors import InputError
 from tissuemake.evaluation.metrics import pearson_by_type
+from tissuemake.hierarchy import coarser
 
 
 def mean_pearson(found, truth):
@@ -87,6 +88,20 @@ def test_file_to_file_keeps_the_contract(toy_spots, toy_reference, tmp_path):
     assert made["method"] == "nnls"
     assert made["spots_without_signal"] == 1
     assert made["seconds"] >= 0
+
+
+def test_the_levels_of_the_reference_travel_with_the_shares(toy_spots, toy_reference, tmp_path):
+    spots, _ = toy_spots
+    write_anndata(spots, tmp_path / "filtered.h5ad", FILTERED)
+    atlas = toy_reference.atlas.copy()
+    kinds = {"type 0": "even", "type 1": "odd", "type 2": "even", "type 3": "odd"}
+    atlas.uns["hierarchy"] = pd.DataFrame({"parity": kinds})
+    write_anndata(atlas, tmp_path / "reference.h5ad", REFERENCE)
+    files = [tmp_path / "reference.h5ad", *(toy_reference.files[name] for name in ("signatures", "markers"))]
+    deconvolve("nnls", tmp_path / "filtered.h5ad", *files, tmp_path / "shares.parquet")
+    table = read_table(tmp_path / "shares.parquet", PROPORTIONS)
+    assert table.attrs["tissuemake"]["hierarchy"] == {"parity": kinds}
+    np.testing.assert_allclose(coarser(table)["parity"]["odd"], table["type 1"] + table["type 3"])
 
 
 @pytest.mark.parametrize("method", ["nnls", "nnls_rescaled"])

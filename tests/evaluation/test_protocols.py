@@ -19,7 +19,7 @@ from tissuemake.contracts import (
 from tissuemake.errors import InputError
 from tissuemake.evaluation import scores
 from tissuemake.evaluation.protocols import collect_evaluation, evaluate_sample
-from tissuemake.evaluation.tables import read_truth
+from tissuemake.evaluation.tables import level_of_truth, read_truth
 
 N = 100
 
@@ -117,6 +117,51 @@ def test_a_type_the_method_lacks_counts_as_zero_and_is_said(run, truth, caplog):
         value(table, "deconvolution", "good", "pearson_shared") * 3 / 4
     )
     assert "Neuron" in caplog.text
+
+
+def with_hierarchy(run, name, hierarchy):
+    table = read_table(run / f"{name}.parquet", PROPORTIONS)
+    record = {**table.attrs["tissuemake"], "hierarchy": hierarchy}
+    write_table(table, run / f"{name}.parquet", PROPORTIONS, record)
+
+
+def test_a_truth_of_coarse_types_is_scored_at_their_level(run, truth):
+    lineage = {"B cells": "lymphocyte", "T cells": "lymphocyte", "stroma": "connective"}
+    hierarchy = {"all": dict.fromkeys(lineage, "cell"), "lineage": lineage}
+    for name in ("good", "poor"):
+        with_hierarchy(run, name, hierarchy)
+    coarse = pd.DataFrame(
+        {"Lymphocyte": truth["B-cells"] + truth["T cells"], "Connective": truth["stroma"]}, index=truth.index
+    )
+    coarse.to_csv(run / "truth.csv", index_label="barcode")
+    table = evaluate(run, run / "truth.csv")
+    assert value(table, "deconvolution", "good", "pearson[lymphocyte]") > 0.9
+    assert "pearson[B cells]" not in set(table["metric"])
+    assert table.attrs["tissuemake"]["levels"] == {"good": "lineage", "poor": "lineage"}
+    # The baseline stands at the level of the truth too: two types, half each.
+    half = np.sqrt(((coarse - 0.5) ** 2).mean(axis=1)).mean()
+    assert value(table, "deconvolution", "uniform", "rmse") == pytest.approx(half)
+    # How far methods agree is a matter of the types that they named, truth or not.
+    agreement = ("deconvolution", "good", "agreement_with[poor]")
+    assert value(table, *agreement) == value(evaluate(run), *agreement)
+
+
+def test_a_truth_of_fine_types_is_scored_at_those_though_levels_know_some(run, truth):
+    truth.to_csv(run / "truth.csv", index_label="barcode")
+    before = evaluate(run, run / "truth.csv")
+    with_hierarchy(run, "good", {"same": {"B cells": "B cells", "T cells": "T cells", "stroma": "stroma"}})
+    with_hierarchy(run, "poor", {"lineage": {"B cells": "immune", "T cells": "immune", "stroma": "stroma"}})
+    after = evaluate(run, run / "truth.csv")
+    pd.testing.assert_frame_equal(before, after)
+    assert "levels" not in after.attrs["tissuemake"]
+
+
+def test_the_finest_level_that_knows_the_truth_is_chosen():
+    table = pd.DataFrame({"CD4": [0.5], "CD8": [0.5], "unknown": [0.0]}, index=["s1"])
+    whole = {"CD4": "T", "CD8": "T"}
+    table.attrs["tissuemake"] = {"hierarchy": {"coarse": whole, "middle": dict(whole)}}
+    assert level_of_truth(pd.DataFrame({"T": [1.0], "unknown": [0.0]}), table) == "middle"
+    assert level_of_truth(pd.DataFrame({"neuron": [1.0]}), table) == ""
 
 
 def test_unknown_is_left_out_of_the_types_and_scored_by_itself(run, truth):

@@ -155,6 +155,13 @@ def test_labels_that_do_not_belong(atlas, tmp_path):
         prepared(written(atlas, tmp_path, labels=str(tmp_path / "labels.tsv")))
 
 
+def test_a_coarse_type_cannot_bear_the_name_of_another_column_of_proportions(atlas, tmp_path):
+    atlas.obs["family"] = atlas.obs["family"].astype(str).replace("stroma", "gate")
+    with pytest.raises(InputError, match=r"'family'.*'gate'") as caught:
+        prepared(written(atlas, tmp_path, label_key="family>kind"))
+    assert caught.value.code == "reserved_type"
+
+
 def test_levels_are_made_to_nest(atlas, tmp_path, caplog):
     atlas.obs.loc["cell0", "family"] = "stroma"  # one B cell astray
     reference = prepared(written(atlas, tmp_path, label_key="family>kind"))

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reporting.toy_tissue import SAMPLE, TYPES, Toy
-from tissuemake import files
+from reporting.toy_tissue import LEVEL, LINEAGES, SAMPLE, TYPES, Toy
+from tissuemake import contracts, files
 from tissuemake.reporting.delivery import deliver_sample, safe_names
 
 
@@ -58,6 +58,21 @@ def test_manifest_names_the_model_and_its_weights(delivery, toy):
     assert model["card"]["Where it fails"] == ["Types that the atlas lacks.", "Depth below 300 counts."]
     spoke = pd.read_parquet(delivery / "attributions_sparank.parquet")
     assert set(spoke["cell_type"]) == set(TYPES)
+
+
+def test_coarser_levels_are_delivered_and_the_manifest_says_what_they_sum(delivery, toy):
+    levels = files.read_json(delivery / "manifest.json")["levels"]
+    assert set(levels) == {path.name for path in delivery.glob("proportions_*.parquet")}
+    assert {entry["method"] for entry in levels.values()} == set(toy.proportions)
+    name = "proportions_sparank.lineage_i_of_cells_i_.parquet"
+    assert levels[name]["level"] == LEVEL
+    rolled = contracts.read_table(delivery / name, contracts.PROPORTIONS)
+    fine = contracts.read_table(toy.proportions["sparank"], contracts.PROPORTIONS)
+    assert {*levels[name]["types"], "unknown"} == set(contracts.type_columns(rolled))
+    for lineage, types in levels[name]["types"].items():
+        assert types == [kind for kind in TYPES if LINEAGES[kind] == lineage]
+        np.testing.assert_allclose(rolled[lineage], fine[types].sum(axis=1))
+    assert rolled.attrs["tissuemake"]["level"] == LEVEL
 
 
 def test_h5ad_carries_what_a_method_says_of_itself(delivery):
@@ -145,7 +160,7 @@ def test_an_unfinished_delivery_has_no_manifest(toy, tmp_path):
 def test_what_a_killed_or_older_run_left_is_gone(toy, toy_page, tmp_path):
     left = tmp_path / f".{SAMPLE}.partial.zarr" / "half"
     left.mkdir(parents=True)
-    for name in ("imputed_gone.h5ad", "attributions_gone.parquet"):
+    for name in ("imputed_gone.h5ad", "attributions_gone.parquet", "proportions_gone.lineage.parquet"):
         (tmp_path / name).write_text("of a method no longer asked for")
     deliver(toy, toy_page, tmp_path)
     listed = {entry["path"] for entry in files.read_json(tmp_path / "manifest.json")["outputs"]}

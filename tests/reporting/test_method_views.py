@@ -1,14 +1,17 @@
 """What the page shows of deconvolution: pies that add up, maps beside each other, doubts, labels that can be read."""
 
+import re
+
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import ImageColor
 
 from reporting.browser import DESKTOP, PHONE, choose, chromium, console_errors, open_page, overflow, painted
-from reporting.toy_tissue import SAMPLE, TYPES, Toy
+from reporting.toy_tissue import LEVEL, LINEAGES, SAMPLE, TYPES, Toy
 from tissuemake import contracts
 from tissuemake.reporting.sample_page import report_sample
-from tissuemake.reporting.type_layers import MAX_PIES, type_colours, type_groups
+from tissuemake.reporting.type_layers import MAX_PIES, level_groups, type_colours, type_groups
 
 pytestmark = pytest.mark.browser
 
@@ -192,6 +195,41 @@ def test_forty_types_are_told_apart_in_lists_and_drawn(driver, tmp_path):
     assert len(painted(driver)) > 20
     assert driver.execute_script(CLASHES) == []
     assert overflow(driver) <= 0
+
+
+def test_a_coarser_level_is_chosen_like_any_map_and_shows_the_sums(page, toy):
+    choose(page, f"Cell types, sparank, {LEVEL}", "Immune")
+    table = contracts.read_table(toy.proportions["sparank"], contracts.PROPORTIONS)
+    immune = [name for name in TYPES if LINEAGES[name] == "Immune"]
+    total = table.loc["SPOT0007-1", immune].sum()
+    spread = 1.645 * np.sqrt((table.loc["SPOT0007-1", [f"{name}_sd" for name in immune]] ** 2).sum())
+    said = next(text for text in tooltips(page) if text.startswith("SPOT0007-1"))
+    low, high = map(float, re.search(r"\(90%: ([\d.]+) to ([\d.]+)\)", said).groups())
+    assert (low, high) == pytest.approx((max(0, total - spread), min(1, total + spread)), abs=0.006)
+    choose(page, f"Dominant type, nnls, {LEVEL}", "Pies")
+    keys = [key.text for key in page.find_elements("class name", "class-key")]
+    assert len(keys) == 3 and len(painted(page)) > 3
+    assert overflow(page) <= 0
+    assert console_errors(page) == []
+
+
+def test_levels_come_after_the_fine_types_and_say_nothing_twice(toy):
+    read = {m: contracts.read_table(path, contracts.PROPORTIONS) for m, path in toy.proportions.items()}
+    groups = {group.label: group for group in level_groups(read, pd.Index(toy.barcodes))}
+    assert list(groups) == [
+        *(f"Dominant type, {method}, {LEVEL}" for method in read),
+        *(f"Cell types, {method}, {LEVEL}" for method in read),
+        f"Uncertainty, sparank, {LEVEL}",
+    ]
+    shares = {layer.label: layer for layer in groups[f"Cell types, sparank, {LEVEL}"].layers}
+    immune = [name for name in TYPES if LINEAGES[name] == "Immune"]
+    np.testing.assert_allclose(shares["Immune"].values, read["sparank"][immune].sum(axis=1))
+    assert shares["Immune"].spread_in == f"Uncertainty, sparank, {LEVEL}"
+    assert list(shares)[-1] == "unknown"
+    assert "or more" in groups[f"Uncertainty, sparank, {LEVEL}"].note
+    for table in read.values():
+        table.attrs = {}
+    assert level_groups(read, pd.Index(toy.barcodes)) == []
 
 
 def test_pies_are_not_offered_where_nobody_could_read_them():

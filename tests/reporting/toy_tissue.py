@@ -11,6 +11,9 @@ from tissuemake import contracts, files
 
 SAMPLE = "toy-1"
 TYPES = ["Tumour </script><script>alert(1)</script>", "T cell / NK", "Myeloid & mast", 'Stroma "A"', "B cell"]
+LEVEL = "lineage <i>of/cells</i>"
+LINEAGES = dict(zip(TYPES, ["Tumour", "Immune", "Immune", "Stroma & vessels", "Immune"], strict=True))
+HIERARCHY = {"hierarchy": {LEVEL: LINEAGES}}
 HOSTILE_GENE = "<img src=x onerror=alert(2)>"
 SPOTS, GENES, SCALE, PITCH = 60, 50, 0.25, 160.0
 
@@ -159,7 +162,7 @@ class Toy:
             table = pd.DataFrame(self.shares, index=self.barcodes, columns=TYPES)
             self.proportions[method] = self._path(f"proportions/{method}.parquet")
             contracts.write_table(
-                table, self.proportions[method], contracts.PROPORTIONS, {**ran, "method": method}
+                table, self.proportions[method], contracts.PROPORTIONS, {**ran, "method": method, **HIERARCHY}
             )
         names = [*self.genes[:30], "HIDDEN1", "HIDDEN2"]
         for method, quality in (("reference", 0.5), ("neighbors", 0.2)):
@@ -204,7 +207,7 @@ class Toy:
         ran = {"method": "sparank", "device": "cpu (2 threads)", "seed": 1, "seconds": 3.5, "peak_memory_mb": 900.0,
                "model": str(self.model), "weights_sha256": files.sha256(self.model / "model.safetensors")}  # fmt: skip
         self.proportions["sparank"] = self._path("proportions/sparank.parquet")
-        contracts.write_table(noisy, self.proportions["sparank"], contracts.PROPORTIONS, ran)
+        contracts.write_table(noisy, self.proportions["sparank"], contracts.PROPORTIONS, {**ran, **HIERARCHY})
         rows = [
             (name, self.genes[3 * i + k], 1.0 - 0.1 * k, k + 1)
             for i, name in enumerate(TYPES)
