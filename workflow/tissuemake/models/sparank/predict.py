@@ -93,10 +93,12 @@ def attribute(
     scores = torch.zeros(types, counts.shape[1])
     for kind in range(types):
         best = mean[:, kind].topk(min(SPEAKING_SPOTS, len(mean))).indices
-        volume = torch.ones(len(best), counts.shape[1], device=counts.device, requires_grad=True)
-        said = network(counts[best].float() * measured * volume, measured, reference, surveyed)
-        share = said.mean[:, kind]
+        spots = counts[best].float() * measured
+        volume = torch.ones_like(spots, requires_grad=True)
+        share = network(spots * volume, measured, reference, surveyed).mean[:, kind]
         (share.detach() * torch.log(share.clamp_min(1e-9))).sum().backward()
-        scores[kind] = volume.grad.sum(0).cpu() / share.detach().sum().clamp_min(1e-9).cpu()
+        # No count, no voice: the network's square roots have no derivative at zero, and would leave NaN.
+        spoken = torch.where(spots > 0, volume.grad, 0.0).sum(0)
+        scores[kind] = (spoken / share.detach().sum().clamp_min(1e-9)).cpu()
     network.zero_grad(set_to_none=True)
     return scores
