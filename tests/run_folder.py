@@ -21,12 +21,19 @@ def snakemake(folder: Path, *arguments: str, **environment: str) -> subprocess.C
     )
 
 
-def make_run_folder(folder: Path, samples: str | None = None, references: str | None = None) -> Path:
-    """A run folder with a small simulation and the demo's sheets, or those given as text."""
+def make_run_folder(
+    folder: Path, samples: str | None = None, references: str | None = None, *, pretrained: bool = False
+) -> Path:
+    """A run folder with a small simulation and the demo's sheets, or those given as text.
+
+    `pretrained` methods take a minute of training: only tests that look at them, or at every rule, run them.
+    """
     (folder / "config").mkdir(parents=True)
-    (folder / "config" / "config.yaml").write_text(
-        f"simulation: {{spots: {SPOTS}}}\nimputation: {{held_out_genes: 50}}\n"
+    lines = [f"simulation: {{spots: {SPOTS}}}", "imputation: {held_out_genes: 50}"]
+    lines.append(
+        "models: {sparank: {images: color}}" if pretrained else "deconvolution: {methods: [nnls_rescaled, nnls]}"
     )
+    (folder / "config" / "config.yaml").write_text("\n".join(lines) + "\n")
     for name, text in (("samples.tsv", samples), ("references.tsv", references)):
         if text is None:
             shutil.copyfile(ROOT / "config" / name, folder / "config" / name)

@@ -23,7 +23,7 @@ def test_every_file_keeps_its_contract(demo, sample):
     assert json.loads((folder / "check.json").read_text())["status"] in ("pass", "warn")
     contracts.read_anndata(folder / "ingested.h5ad", contracts.INGESTED)
     filtered = contracts.read_anndata(folder / "filtered.h5ad", contracts.FILTERED)
-    for method in ("nnls", "nnls_rescaled"):
+    for method in ("nnls", "nnls_rescaled", "sparank"):
         shares = contracts.read_table(folder / f"proportions/{method}.parquet", contracts.PROPORTIONS)
         assert list(shares.index) == list(filtered.obs_names)
         assert shares.attrs["tissuemake"]["seconds"] > 0
@@ -51,7 +51,8 @@ def _remote_references(page: str) -> str:
 def test_methods_beat_the_trivial_baselines_on_the_known_truth(demo):
     scores = pd.read_parquet(demo / "results" / "evaluation" / "deconvolution.parquet")
     rmse = scores.query("metric == 'rmse'").pivot_table(index="sample", columns="method", values="value")
-    assert (rmse["nnls"] < rmse["uniform"]).all() and (rmse["nnls"] < rmse["mean_composition"]).all()
+    for method in ("nnls", "nnls_rescaled", "sparank"):
+        assert (rmse[method] < rmse["uniform"]).all() and (rmse[method] < rmse["mean_composition"]).all()
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
