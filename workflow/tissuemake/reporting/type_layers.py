@@ -14,8 +14,8 @@ MAX_PIES = 2_000
 SHARE = "share of the spot"
 CALIBRATED = "Mean ± 1.645 standard deviations should hold the true share in 90% of spots."
 SUMMED = (
-    "Root of the summed variances of the finer types: mean ± 1.645 of it should hold the true share in 90% of "
-    "spots or more."
+    "Sum of the standard deviations of the finer types, the most it can be: mean ± 1.645 of it should hold the true "
+    "share in 90% of spots or more."
 )
 
 
