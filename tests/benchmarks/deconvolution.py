@@ -36,6 +36,11 @@ ASKED_BY = [
     HERE / f"{name}.py" for name in ("problems", "simulated", "shifts", "scoring", "protocols", "methods")
 ]
 BASELINES = [PACKAGE / name for name in ("deconvolution", "least_squares.py", "reference", "genes.py")]
+# Taken when the code is loaded, so that edits during a long run are not taken for what it ran.
+VERSION = {
+    "untrained": fingerprint.of_code(*ASKED_BY, *BASELINES),
+    "learned": fingerprint.of_code(*ASKED_BY, *sparank_rows.ANSWERED_BY),
+}
 
 
 def skipped(method: str, seed: int, bench: Bench) -> str:
@@ -51,8 +56,7 @@ def skipped(method: str, seed: int, bench: Bench) -> str:
 
 def run_test(name: str, method: str, seed: int, bench: Bench) -> pd.DataFrame:
     """Rows of one test, method and seed, from the folder of what is done or by doing it."""
-    code = sparank_rows.ANSWERED_BY if method in sparank_rows.VARIANTS else BASELINES
-    version = fingerprint.of_code(*ASKED_BY, *code)
+    version = VERSION["learned" if method in sparank_rows.VARIANTS else "untrained"]
     said = f"-{bench.epochs}" if method == "cell2location" else ""
     said += f"-{bench.trainer.preset}" if method in sparank_rows.VARIANTS else ""
     kept = bench.work / "scores" / f"{name}-{method}{said}-{seed}-{version}.parquet"

@@ -128,4 +128,7 @@ def peer(name: str, problem: Problem, seed: int, work: Path, **options) -> pd.Da
             table = pd.read_parquet(partial)
             table.attrs = cost
             table.to_parquet(partial)
-    return pd.read_parquet(output)
+    table = pd.read_parquet(output)
+    shares = to_shares(table.reindex(problem.spots.obs_names))[0]
+    shares.attrs = table.attrs
+    return shares

@@ -51,6 +51,8 @@ TRAINED_BY = [
     PACKAGE / "reference" / "mixtures.py",
 ]
 ANSWERED_BY = [*TRAINED_BY, *(PACKAGE / "models" / "sparank" / f"{n}.py" for n in ("predict", "deconvolve"))]
+# Taken when the code is loaded: what is edited while a long run goes on has not trained its models.
+TRAINED_VERSION = of_code(*TRAINED_BY)
 # For `one_method`, which sets it: the folder of the model that `proportions` opens.
 MODEL = ""
 
@@ -81,7 +83,7 @@ class Trainer:
     def model(self, variant: str, atlas: Atlas, seed: int, work: Path) -> Path:
         """Folder of the trained model; trains it if it is not there."""
         key = f"{variant}-{self.preset}-{atlas.key}-{seed}"
-        folder = work / "models" / f"{key}-{of_code(*TRAINED_BY)}"
+        folder = work / "models" / f"{key}-{TRAINED_VERSION}"
         if self.keep_models:
             older = sorted(
                 (work / "models").glob(f"{key}-*/config.json"), key=lambda path: path.stat().st_mtime

@@ -1,10 +1,14 @@
 """A cut benchmark goes on where it stopped; code that changed is run again; rows keep their contract."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
-from benchmarks import deconvolution, fingerprint, speed, throughput
+from benchmarks import deconvolution, fingerprint, methods, speed, throughput
+from benchmarks.problems import Problem, counted
 from benchmarks.protocols import TESTS, Bench, Score, Test
 from tissuemake.contracts import EVALUATION, read_table
 
@@ -96,3 +100,24 @@ def test_peers_are_asked_once_and_only_with_an_interpreter(tmp_path, monkeypatch
     assert "one seed" in deconvolution.skipped("tangram", 1, bench)
     assert "--cell2location-epochs" in deconvolution.skipped("cell2location", 0, bench)
     assert not deconvolution.skipped("cell2location", 0, Bench(tmp_path, tmp_path, epochs=10))
+
+
+def test_what_a_peer_answers_becomes_shares_and_is_asked_for_once(tmp_path, monkeypatch):
+    names = pd.Index(["s1", "s2", "s3"])
+    genes = pd.DataFrame({"gene_id": ["", ""]}, index=["g1", "g2"])
+    spots = counted(sp.csr_matrix(np.ones((3, 2), dtype=np.float32)), names, genes)
+    problem = Problem("toy", spots, SimpleNamespace(key="k", folder=tmp_path), pd.DataFrame(index=names))
+    asked = []
+
+    def run(name, spots, atlas, output, seed, **options):
+        asked.append(name)
+        # Weights, not shares, and no row for a spot without counts.
+        pd.DataFrame({"A": [3.0, 0.0], "B": [1.0, 5.0]}, index=["s2", "s1"]).to_parquet(output)
+        return {"seconds": 2.0, "peak_memory_mb": 9.0}
+
+    monkeypatch.setattr(methods, "in_own_process", run)
+    for _ in range(2):
+        shares = methods.peer("tangram", problem, 0, tmp_path)
+        assert shares.to_numpy().tolist() == [[0, 1], [0.75, 0.25], [0.5, 0.5]]
+        assert shares.attrs["seconds"] == 2.0
+    assert asked == ["tangram"]

@@ -42,7 +42,7 @@ def test_a_model_is_trained_once_until_its_code_changes(work, monkeypatch):
     Trainer().model("sparank_log", atlas, 0, work)
     Trainer().model("sparank", atlas, 1, work)
     assert trained == [(0, "rank"), (0, "log"), (1, "rank")]
-    monkeypatch.setattr(sparank_rows, "of_code", lambda *paths: "changed")
+    monkeypatch.setattr(sparank_rows, "TRAINED_VERSION", "changed")
     assert Trainer(keep_models=True).model("sparank", atlas, 0, work) == first and len(trained) == 3
     assert Trainer().model("sparank", atlas, 0, work) != first and len(trained) == 4
 
