@@ -58,7 +58,9 @@ def run_test(name: str, method: str, seed: int, bench: Bench) -> pd.DataFrame:
     """Rows of one test, method and seed, from the folder of what is done or by doing it."""
     version = VERSION["learned" if method in sparank_rows.VARIANTS else "untrained"]
     said = f"-{bench.epochs}" if method == "cell2location" else ""
-    said += f"-{bench.trainer.preset}" if method in sparank_rows.VARIANTS else ""
+    if method in sparank_rows.VARIANTS:
+        # Answers of models that older code trained are never taken for those of this code.
+        said += f"-{bench.trainer.preset}{'-kept' if bench.trainer.keep_models else ''}"
     kept = bench.work / "scores" / f"{name}-{method}{said}-{seed}-{version}.parquet"
     if kept.is_file():
         return pd.read_parquet(kept)
