@@ -30,6 +30,7 @@ COLUMNS = (
     ("NNLS r", "deconvolution", "nnls", "pearson"),
     ("NNLS r, shared types", "deconvolution", "nnls", "pearson_shared"),
     ("rescaled r, shared types", "deconvolution", "nnls_rescaled", "pearson_shared"),
+    ("SpaRank r, shared types", "deconvolution", "sparank", "pearson_shared"),
     ("NNLS RMSE", "deconvolution", "nnls", "rmse"),
     ("uniform RMSE", "deconvolution", "uniform", "rmse"),
     ("hidden genes: reference", "imputation", "reference", "held_out_r"),

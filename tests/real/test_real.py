@@ -47,7 +47,8 @@ def test_every_sample_is_delivered(cohort):
         ("her2st-D1", "pearson", 0.62),
     ],
 )
-def test_nnls_reaches_what_it_is_known_to_reach(cohort, sample, metric, floor):
+@pytest.mark.parametrize("method", ["nnls", "sparank"])
+def test_methods_reach_what_nnls_is_known_to_reach(cohort, method, sample, metric, floor):
     scores = pd.read_parquet(cohort / "results" / "evaluation" / "deconvolution.parquet")
-    reached = scores.query("sample == @sample and method == 'nnls' and metric == @metric")["value"]
+    reached = scores.query("sample == @sample and method == @method and metric == @metric")["value"]
     assert reached.iloc[0] >= floor

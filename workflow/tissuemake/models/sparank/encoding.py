@@ -30,9 +30,10 @@ def rank_fractions(values: Tensor, jitter: Generator | None = None) -> Tensor:
         # In double: a float's spacing would leave some ties to the order of the genes.
         noise = torch.rand(values.shape, generator=jitter, device=values.device, dtype=torch.float64)
         values = values.double() * (1 + 1e-9 * noise)
+    values = values.contiguous()
     ordered = values.sort(dim=1).values
-    below = torch.searchsorted(ordered, values.contiguous())
-    upto = torch.searchsorted(ordered, values.contiguous(), right=True)
+    below = torch.searchsorted(ordered, values)
+    upto = torch.searchsorted(ordered, values, right=True)
     # Places among the expressed: zeros come first in the order.
     place = (below + upto + 1) / 2 - (values.shape[1] - n)
     return torch.where(expressed, place / n.clamp_min(1), 0.0).float()
