@@ -31,7 +31,9 @@ def make_run_folder(
     (folder / "config").mkdir(parents=True)
     lines = [f"simulation: {{spots: {SPOTS}}}", "imputation: {held_out_genes: 50}"]
     lines.append(
-        "models: {sparank: {images: color}}" if pretrained else "deconvolution: {methods: [nnls_rescaled, nnls]}"
+        "models: {sparank: {images: color}}"
+        if pretrained
+        else "deconvolution: {methods: [nnls_rescaled, nnls]}"
     )
     (folder / "config" / "config.yaml").write_text("\n".join(lines) + "\n")
     for name, text in (("samples.tsv", samples), ("references.tsv", references)):

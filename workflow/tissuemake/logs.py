@@ -17,7 +17,10 @@ def logged(path: str | Path) -> Iterator[None]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", buffering=1, encoding="utf-8") as log:
+    # The processes of one training share the log: the first starts it anew, all append.
+    if "LOCAL_RANK" not in os.environ:
+        path.write_text("")
+    with path.open("a", buffering=1, encoding="utf-8") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         sys.stdout = sys.stderr = log

@@ -48,7 +48,10 @@ def deconvolve(
     sample: Annotated[
         Path, typer.Argument(help="h5ad written by `filter`; with --model any with raw counts.")
     ],
-    reference: Annotated[Path | None, typer.Option(help="Folder written by `reference`.")] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Folder written by `reference`; with --model, its types are shown to the model."),
+    ] = None,
     model: Annotated[str, typer.Option(help="Folder of a pretrained model, or a hub id.")] = "",
     output: Annotated[
         Path | None,
@@ -71,15 +74,19 @@ def deconvolve(
     Example: tissuemake deconvolve filtered.h5ad --model sparank-atlas/
 
     Example: tissuemake deconvolve filtered.h5ad --reference atlas/ -o nnls.parquet
+
+    Example, the types of another atlas without training: tissuemake deconvolve filtered.h5ad --model sparank-atlas/
+    --reference other/
     """
-    if bool(model) == (reference is not None):
+    if not model and reference is None:
         raise InputError(
             "model_or_reference",
-            f"{'Both' if model else 'Neither of'} --model and --reference {'are' if model else 'is'} given.",
-            "Give --model (a pretrained model) or --reference (a folder written by `reference`).",
+            "Neither --model nor --reference is given.",
+            "Give --model (a pretrained model), --reference (a folder written by `reference`), or both, to show "
+            "the model another atlas.",
         )
     table = output or Path(f"{sample.stem}.{'sparank' if model else method}.parquet")
-    if reference is not None:
+    if not model:
         from tissuemake import deconvolution
 
         files = [reference / name for name in ("reference.h5ad", "signatures.parquet", "markers.parquet")]
@@ -89,7 +96,8 @@ def deconvolve(
 
         names = {"orthologs": orthologs, "aliases": aliases}
         found = {"gpus": gpus, "seed": seed, "embeddings": embeddings}
-        deconvolve_sparank(sample, model, table, attributions, **found, **names)
+        shown = reference and reference / "reference.h5ad"
+        deconvolve_sparank(sample, model, table, attributions, reference=shown, **found, **names)
     typer.echo(str(table))
 
 
