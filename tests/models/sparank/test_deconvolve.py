@@ -146,6 +146,17 @@ def test_the_genes_that_spoke_are_the_markers(tiny_model, tmp_path):
     assert table.attrs["tissuemake"]["weights_sha256"] == weights_hash(tiny_model)
 
 
+def test_genes_that_spoke_against_a_type_are_not_among_those_that_spoke_for_it(tiny_model, tmp_path):
+    """A panel of so few genes that the best twenty would reach them."""
+    panel = tiny.sample()[0][:, :25].copy()
+    proportions(panel, tiny_model, tmp_path, attributions=tmp_path / "a.parquet")
+    table = read_table(tmp_path / "a.parquet", ATTRIBUTIONS)
+    assert table["score"].gt(0).all() and set(table["gene"]) <= set(panel.var_names)
+    for kind, (_, genes) in enumerate(table.groupby("cell_type", sort=False)):
+        others = {gene for other in range(5) if other != kind for gene in tiny.markers_of(other)}
+        assert 3 <= len(genes) < 20 and not set(genes["gene"][:4]) & others
+
+
 def test_another_atlas_gives_its_types_by_the_same_weights(tiny_model, brain, tmp_path):
     sample, _ = tiny.sample()
     shares = np.random.default_rng(2).dirichlet(np.full(4, 0.4), 60)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator
 
-from tissuemake.reference.mixtures import Cells, Mixtures, Regimes
+from tissuemake.reference.mixtures import Cells, Mixtures, Regimes, _Draw
 
 TYPES, GENES = 5, 150
 PLAIN = Regimes(
@@ -51,8 +51,8 @@ def test_panels_measure_some_genes_and_the_others_are_zero():
 def test_depth_is_drawn_between_the_bounds():
     wide = replace(PLAIN, depths=(100.0, 20_000.0))
     depths = torch.stack([each.counts.sum(1).median() for each in sections(80, spots=40, regimes=wide)])
-    assert 70 < depths.min() < 200 and 10_000 < depths.max() < 28_000
-    assert 800 < depths.median() < 2500  # log-uniform: 1,400
+    assert 70 < depths.min() < 400 and 6000 < depths.max() < 28_000
+    assert 600 < depths.median() < 3200  # log-uniform: 1,400
     fixed = torch.stack([each.counts.sum(1).median() for each in sections(10, spots=200, regimes=PLAIN)])
     assert (torch.log(fixed / 3000).abs() < 0.25).all()
 
@@ -66,6 +66,25 @@ def test_spots_are_dominated_and_even_and_hold_few_and_many_types():
     assert set(shares.argmax(1).tolist()) == set(range(TYPES))
     by_section = torch.stack([each.shares.mean(0) for each in sections(40, regimes=PLAIN)])
     assert by_section.std(0).min() > 0.08  # tissues differ
+
+
+def test_spots_outside_niches_are_of_one_type_or_of_all():
+    """With one niche its spots are all alike, which tells the loose ones."""
+    mixtures = Mixtures(cells(), replace(PLAIN, niches=1))
+    chances = mixtures.compositions(2000, _Draw(Generator().manual_seed(0), torch.device("cpu")))
+    loose = chances[(chances - chances.median(0).values).abs().sum(1) > 1e-3].amax(1)
+    assert 450 < len(loose) < 750
+    assert (loose > 0.95).float().mean() > 0.15 and (loose < 0.5).float().mean() > 0.1
+
+
+def test_spots_hold_few_and_many_cells():
+    shares = torch.cat([each.shares for each in sections(60, spots=30, regimes=PLAIN)])
+    of_cells = {n: ((shares * n - (shares * n).round()).abs() < 1e-4).all(1) for n in (1, 2, 3, 30)}
+    mixed = ~of_cells[1]
+    assert (mixed & of_cells[2]).float().mean() > 0.02 and (mixed & of_cells[3]).float().mean() > 0.02
+    assert (~of_cells[30]).float().mean() > 0.2  # not always the most
+    fewest = torch.where(shares > 0, shares, 1.0).amin(1)
+    assert fewest.min() < 0.05
 
 
 def test_sections_of_a_tissue_have_niches():
@@ -111,7 +130,7 @@ def test_what_no_given_cell_expresses_is_never_counted():
     assert torch.cat([each.counts[:, 99] for each in sections(30)]).any()
 
 
-@pytest.mark.parametrize("regime", ["platform", "state", "ambient", "content"])
+@pytest.mark.parametrize("regime", ["platform", "state", "content"])
 def test_every_regime_moves_sections(regime):
     """Each alone, at its default, away from the plain mixture."""
     moved = replace(PLAIN, **{regime: getattr(Regimes(), regime)})

@@ -71,6 +71,33 @@ def test_survey_recovers_the_platform_and_the_mean_composition(scale):
     assert (found.shares - shares.mean(0)).abs().sum() < (plain - shares.mean(0)).abs().sum()
 
 
+def test_most_genes_keep_their_level_when_a_few_soak_up_the_counts():
+    """Shares of counts fall for all genes when some rise; the factor of an ordinary gene is 1 all the same."""
+    planted = torch.ones(GENES)
+    planted[::10] = 20.0
+    found = section.survey(mixtures(200, 20_000.0, planted)[0], ALL, signature())
+    assert abs(float(torch.log(found.factors[planted == 1]).median())) < 0.1
+    assert torch.log(found.factors[planted > 1] / 20).abs().median() < 0.3
+
+
+def test_refit_weighs_genes_by_the_noise_of_the_spot_itself():
+    """Against the exact solution of the same weighted problem; equal weights give another."""
+    counts, shares = mixtures(60, 300.0)
+    counts = torch.poisson(counts, generator=Generator().manual_seed(6))
+    predicted = shares @ signature().T
+    weight = 1 / (predicted + 0.1 * predicted.mean(1, keepdim=True))
+    exact, equal = (
+        solve_nnls(
+            torch.einsum("sg,gi,gj->sij", each, signature(), signature()).numpy(),
+            ((each * counts) @ signature()).numpy(),
+        )
+        for each in (weight, torch.ones_like(weight))
+    )
+    found = section.refit(counts, signature(), shares).numpy()
+    error = np.abs(found - exact / exact.sum(1, keepdims=True)).mean()
+    assert error < 0.01 and error < 0.3 * np.abs(found - equal / equal.sum(1, keepdims=True)).mean()
+
+
 def test_without_a_platform_factors_are_one():
     counts, _ = mixtures(400, 20000.0)
     found = section.survey(counts, ALL, signature())
