@@ -74,7 +74,7 @@ def test_spots_outside_niches_are_of_one_type_or_of_all():
     chances = mixtures.compositions(2000, _Draw(Generator().manual_seed(0), torch.device("cpu")))
     loose = chances[(chances - chances.median(0).values).abs().sum(1) > 1e-3].amax(1)
     assert 450 < len(loose) < 750
-    assert (loose > 0.95).float().mean() > 0.15 and (loose < 0.5).float().mean() > 0.1
+    assert (loose > 0.95).float().mean() > 0.08 and (loose < 0.5).float().mean() > 0.1
 
 
 def test_spots_hold_few_and_many_cells():
