@@ -8,9 +8,10 @@ from torch import Generator
 
 from models.sparank import tiny
 from tissuemake.models.sparank import predict
+from tissuemake.models.sparank.architecture import Architecture
 from tissuemake.models.sparank.deconvolve import align, open_model
 from tissuemake.models.sparank.fusion import ImageGate
-from tissuemake.models.sparank.model import SpaRank
+from tissuemake.models.sparank.model import Reference, SpaRank
 from tissuemake.models.sparank.predict import attribute, compose, survey_section
 
 
@@ -110,6 +111,31 @@ def test_genes_that_some_spots_lack_have_a_score(model, counts):
     assert scores.isfinite().all() and (scores[:, counts[1]] != 0).all(0).float().mean() > 0.8
     top = model.vocabulary.index[scores[4].topk(3).indices.numpy()]
     assert set(top) <= set(tiny.markers_of(4))
+
+
+def test_types_that_share_no_gene_have_attributions():
+    """Their shares can become zero, and with them what is predicted of a gene."""
+    signature = torch.eye(4).repeat_interleave(10, 0) * torch.rand(
+        40, 1, generator=Generator().manual_seed(0)
+    )
+    signature = signature / signature.sum(0) * 1e4
+    known, all_genes = (
+        Reference(signature, signature.amax(1), torch.arange(4)),
+        torch.ones(40, dtype=torch.bool),
+    )
+    shares = torch.eye(4)[torch.arange(80) % 4]
+    found = torch.poisson(shares @ signature.T / 20, generator=Generator().manual_seed(1))
+    torch.manual_seed(0)
+    network = SpaRank(Architecture(width=16, layers=1, heads=2, reads=6), 40, 4).eval()
+    mean = compose(network, found, all_genes, known, [1.0] * 5).mean
+    assert attribute(network, found, all_genes, known, mean).isfinite().all()
+
+
+def test_counts_of_unmeasured_genes_are_ignored(model, counts):
+    found, known = counts
+    junk = found + 50 * torch.rand(found.shape, generator=Generator().manual_seed(0)) * ~known
+    plain, other = composed(model, found, known), composed(model, junk, known)
+    torch.testing.assert_close(other.mean, plain.mean, atol=1e-5, rtol=0)
 
 
 def test_attributions_are_derivatives(model, counts):

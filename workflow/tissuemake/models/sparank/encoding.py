@@ -31,7 +31,7 @@ def rank_fractions(values: Tensor, jitter: Generator | None = None) -> Tensor:
         noise = torch.rand(values.shape, generator=jitter, device=values.device, dtype=torch.float64)
         values = values.double() * (1 + 1e-9 * noise)
     values = values.contiguous()
-    ordered = values.sort(dim=1).values
+    ordered = values.sort(dim=1).values.contiguous()
     below = torch.searchsorted(ordered, values)
     upto = torch.searchsorted(ordered, values, right=True)
     # Places among the expressed: zeros come first in the order.

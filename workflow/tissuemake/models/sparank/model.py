@@ -188,6 +188,8 @@ def _misfit(counts: Tensor, measured: Tensor, predicted: Tensor) -> Tensor:
     counts, predicted = counts[:, measured], predicted[:, measured]
     predicted = predicted / predicted.sum(1, keepdim=True).clamp_min(1e-9) * total
     residual = ((counts - predicted) ** 2 / (predicted + 0.5)).mean(1)
-    cosine = F.cosine_similarity(counts.sqrt(), predicted.sqrt(), dim=1)
+    # A square root has no derivative at zero: one type with no share left would turn all attributions to NaN.
+    roots = (values.clamp_min(1e-12).sqrt() for values in (counts, predicted))
+    cosine = F.cosine_similarity(*roots, dim=1)
     excess = (counts - predicted).clamp_min(0).sum(1) / total[:, 0]
     return torch.stack([torch.log(residual + 0.1), cosine, excess], dim=1)

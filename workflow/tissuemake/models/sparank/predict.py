@@ -33,7 +33,7 @@ def survey_section(counts: Tensor, measured: Tensor, reference: Reference, seed:
     if len(counts) > SURVEYED:
         chosen = torch.randperm(len(counts), generator=Generator().manual_seed(seed))[:SURVEYED]
         counts = counts[chosen.to(counts.device)]
-    counts = counts.float()
+    counts = counts.float() * measured
     # Spots without a count would pull the section's profile to zero.
     counted = counts[counts.sum(1) > 0]
     return section.survey(counted if len(counted) else counts, measured, reference.signature)
