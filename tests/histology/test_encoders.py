@@ -16,7 +16,7 @@ from tissuemake.errors import InputError
 from tissuemake.histology import encoders
 from tissuemake.histology.color import FEATURES, color_features
 from tissuemake.histology.stains import measure_staining
-from tissuemake.histology.tiles import SCHEMA
+from tissuemake.histology.tile_store import SCHEMA
 from tissuemake.simulate.staining import _colour
 
 MPP = 0.5

@@ -1,6 +1,5 @@
 """Tile encoders by name, and the file of one vector per tile that they write."""
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -9,20 +8,18 @@ import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-from PIL import Image
 
-from tissuemake.contracts import EMBEDDINGS, TILES, check_anndata, check_table
+from tissuemake.contracts import EMBEDDINGS, check_anndata
 from tissuemake.errors import refuse_unknown_method
 from tissuemake.files import atomic
 from tissuemake.histology.color import FEATURES, color_features
 from tissuemake.histology.stains import STANDARD, measure_staining
+from tissuemake.histology.tile_store import TileStore
 from tissuemake.provenance import measured
 
 ROWS_IN_MEMORY = 128
 LOOKED_AT = 64
-PLACE = ["tile", "kind", "x", "y", "size_um"]
+PLACE = ["kind", "x", "y", "size_um"]
 
 
 class Encoder(Protocol):
@@ -82,51 +79,33 @@ def embed_tiles(tiles: Path, output: Path, *, encoder: str = "color") -> None:
         ``unknown_method`` for an encoder that does not exist, ``broken_contract`` for a table that is no tiles.
     """
     refuse_unknown_method("encoder", encoder, tuple(ENCODERS))
-    table = pq.ParquetFile(tiles)
-    check_table(pd.DataFrame(columns=table.schema_arrow.names), TILES, tiles)
-    with atomic(output) as partial, table, h5py.File(partial, "w") as file:
+    with atomic(output) as partial, TileStore(tiles) as store, h5py.File(partial, "w") as file:
         with measured("embed_tiles", encoder=encoder) as provenance:
             model = ENCODERS[encoder]()
-            obs = table.read(columns=PLACE).to_pandas().set_index("tile")
+            obs = store.table[PLACE]
             var = pd.DataFrame(index=pd.Index(model.features, name="feature"))
             described = ad.AnnData(obs=obs, var=var, uns={"tissuemake": {}})
             check_anndata(described, EMBEDDINGS, output)
             ad.io.write_elem(file, "/", described)
-            _write_vectors(file, _vectors(table, model), described.shape)
+            _write_vectors(file, _vectors(store, model), described.shape)
         ad.io.write_elem(file, "uns/tissuemake", provenance)
 
 
-def _vectors(table: pq.ParquetFile, model: Encoder) -> Iterator[np.ndarray]:
+def _vectors(store: TileStore, model: Encoder) -> Iterator[np.ndarray]:
     """Vectors of all tiles in order, batch by batch."""
-    if table.metadata.num_rows:
-        model.look(_some_tiles(table))
-    for batch in _batches(table, ["jpeg", "size_um", "size_px"]):
-        mpp = batch["size_um"][0].as_py() / batch["size_px"][0].as_py()
-        yield model.encode(_pictures(batch["jpeg"]), mpp)
+    table = store.table
+    if len(table):
+        model.look(_some_tiles(store, table["tissue_fraction"].to_numpy()))
+    mpp = (table["size_um"] / table["size_px"]).to_numpy()
+    for start in range(0, len(table), ROWS_IN_MEMORY):
+        rows = np.arange(start, min(start + ROWS_IN_MEMORY, len(table)))
+        yield model.encode(store.pixels(rows), float(mpp[start]))
 
 
-def _some_tiles(table: pq.ParquetFile) -> np.ndarray:
-    """At most `LOOKED_AT` tiles with tissue, spread over the table."""
-    fraction = table.read(columns=["tissue_fraction"])["tissue_fraction"].to_numpy()
+def _some_tiles(store: TileStore, fraction: np.ndarray) -> np.ndarray:
+    """At most `LOOKED_AT` tiles with tissue, spread over the slide."""
     order = np.flatnonzero(fraction >= min(0.5, fraction.max()))
-    chosen = set(order[np.linspace(0, len(order) - 1, min(LOOKED_AT, len(order))).astype(int)].tolist())
-    parts, start = [], 0
-    for batch in _batches(table, ["jpeg"]):
-        here = [row - start for row in range(start, start + len(batch)) if row in chosen]
-        if here:
-            parts.append(_pictures(batch["jpeg"].take(pa.array(here))))
-        start += len(batch)
-    return np.concatenate(parts)
-
-
-def _batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    # Row group by row group: `iter_batches` keeps what it has read of the file.
-    for group in range(table.num_row_groups):
-        yield from table.read_row_group(group, columns).to_batches(max_chunksize=ROWS_IN_MEMORY)
-
-
-def _pictures(jpegs: pa.Array) -> np.ndarray:
-    return np.stack([np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs.to_pylist()])
+    return store.pixels(order[np.linspace(0, len(order) - 1, min(LOOKED_AT, len(order))).astype(int)])
 
 
 def _write_vectors(file: h5py.File, batches: Iterator[np.ndarray], shape: tuple[int, int]) -> None:

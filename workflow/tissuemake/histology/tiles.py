@@ -1,7 +1,5 @@
 """H&E tiles of a fixed physical size: around every spot, and on a grid over the tissue."""
 
-import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
@@ -10,31 +8,16 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-from PIL import Image
 
-from tissuemake.contracts import INGESTED, TILES, check_table, read_annotations
+from tissuemake.contracts import INGESTED, read_annotations
 from tissuemake.files import atomic
 from tissuemake.histology.image import Slide
 from tissuemake.histology.readers import ArraySlide
 from tissuemake.histology.slide import open_slide
+from tissuemake.histology.tile_store import TileWriter, encode_jpeg
 from tissuemake.histology.tissue import covered_fraction, parts_under, tissue_mask
 from tissuemake.provenance import measured
 
-SCHEMA = pa.schema(
-    {
-        "tile": pa.string(),
-        "kind": pa.string(),
-        "x": pa.float64(),
-        "y": pa.float64(),
-        "size_px": pa.int32(),
-        "size_um": pa.float64(),
-        "tissue_fraction": pa.float32(),
-        "mpp": pa.float64(),
-        "jpeg": pa.binary(),
-    }
-)
 THUMBNAIL = 2000
 # A grid cell with less tissue than this is glass.
 LEAST_TISSUE = 0.25
@@ -42,7 +25,6 @@ LEAST_TISSUE = 0.25
 MOST_SPOT_TILES = 20_000
 FEWEST_SOURCE_PX = 16
 ROWS_IN_MEMORY = 256
-JPEG = {"format": "JPEG", "quality": 90, "subsampling": 0}
 
 
 @dataclass(frozen=True)
@@ -92,18 +74,18 @@ def tile_slide(
     InputError
         ``unreadable_slide`` when the image is damaged.
     """
-    with atomic(output) as partial, pq.ParquetWriter(partial, SCHEMA, store_schema=False) as writer:
+    with atomic(output) as partial:
+        writer = TileWriter(partial)
         with measured("tile_slide", tile_um=tile_um, tile_px=tile_px) as provenance:
             sample = read_annotations(ingested, INGESTED)
             tissue_image = find_image(sample, image)
             plan = plan_tiles(sample, tissue_image, tile_um, grid) if tissue_image else _empty_plan()
             for batch in _cut(tissue_image, plan, tile_um, tile_px):
-                writer.write_batch(batch)
+                writer.write(batch)
             provenance.update(_describe(tissue_image, tile_um))
-        _record(writer, provenance)
+        writer.close(provenance)
     if tissue_image:
         tissue_image.slide.close()
-    check_table(pd.DataFrame(columns=pq.read_schema(output).names), TILES, output)
 
 
 def find_image(sample: ad.AnnData, image: str = "") -> TissueImage | None:
@@ -166,16 +148,14 @@ def _empty_plan() -> pd.DataFrame:
 
 def _cut(
     image: TissueImage | None, plan: pd.DataFrame, tile_um: float, tile_px: int
-) -> Iterator[pa.RecordBatch]:
+) -> Iterator[pd.DataFrame]:
     for start in range(0, len(plan), ROWS_IN_MEMORY):
         part = plan.iloc[start : start + ROWS_IN_MEMORY]
         jpegs = [
-            _jpeg(read_tile(image, x, y, tile_um, tile_px)) for x, y in zip(part["x"], part["y"], strict=True)
+            encode_jpeg(read_tile(image, x, y, tile_um, tile_px))
+            for x, y in zip(part["x"], part["y"], strict=True)
         ]
-        columns = part.assign(size_px=tile_px, size_um=tile_um, mpp=image.mpp, jpeg=jpegs)
-        yield pa.RecordBatch.from_pandas(
-            columns, schema=SCHEMA, preserve_index=False
-        ).replace_schema_metadata()
+        yield part.assign(size_px=tile_px, size_um=tile_um, mpp=image.mpp, jpeg=jpegs)
 
 
 def read_tile(image: TissueImage, x: float, y: float, tile_um: float, tile_px: int) -> np.ndarray:
@@ -190,12 +170,6 @@ def read_tile(image: TissueImage, x: float, y: float, tile_um: float, tile_px: i
     )
 
 
-def _jpeg(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, **JPEG)
-    return buffer.getvalue()
-
-
 def _describe(image: TissueImage | None, tile_um: float) -> dict:
     if image is None:
         return {"image": "", "note": "no image: no tiles"}
@@ -204,9 +178,3 @@ def _describe(image: TissueImage | None, tile_um: float) -> dict:
     if source_px < FEWEST_SOURCE_PX:
         note = f"a tile is only {source_px:.1f} pixels of the image wide; give the full-resolution image"
     return {"image": image.slide.path.name, "mpp": image.mpp, "source_px": source_px, "note": note}
-
-
-def _record(writer: pq.ParquetWriter, provenance: dict) -> None:
-    """Store provenance where pandas looks for ``DataFrame.attrs``: known at the end, so not in the schema."""
-    attributes = {"index_columns": [], "columns": [], "attributes": {"tissuemake": provenance}}
-    writer.add_key_value_metadata({"pandas": json.dumps(attributes)})
