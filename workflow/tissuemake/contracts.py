@@ -81,6 +81,15 @@ IMPUTED = AnnDataContract(
 EMBEDDINGS = AnnDataContract(
     "embeddings", "embed_tiles", obs=("kind", "x", "y", "size_um"), uns=("tissuemake",)
 )
+# Between and inside spots: a row per position, `X` log1p(CP10k), `spot` the barcode under which it lies or "".
+HIGHRES = AnnDataContract(
+    "highres",
+    "predict_highres",
+    obs=("x", "y", "spot", "step_um"),
+    var=("gene_id",),
+    obsm=("spatial",),
+    uns=("tissuemake",),
+)
 
 PROPORTIONS = TableContract(
     "proportions", "deconvolve_spots", index="barcode", numeric=True, composition=True
@@ -94,6 +103,8 @@ MARKERS = TableContract(
     "markers", "prepare_reference", columns=("cell_type", "gene", "log2_fold_change", "rank")
 )
 DOMAINS = TableContract("domains", "cluster_domains", index="barcode")
+# NaN where a spot has no tile.
+TUMOR = TableContract("tumor", "detect_tumor", index="barcode", columns=("probability",), numeric=True)
 MORAN = TableContract("moran", "spatial_statistics", index="gene", columns=("I", "pval_norm_fdr"))
 NEIGHBORHOOD = TableContract(
     "neighborhood_enrichment", "spatial_statistics", columns=("domain_a", "domain_b", "zscore", "count")

@@ -1,4 +1,4 @@
-"""Splits that never put one donor on both sides."""
+"""Splits that never put one donor on both sides, nor, within a section, neighbouring spots."""
 
 import numpy as np
 import pandas as pd
@@ -36,3 +36,25 @@ def train_and_test(donors: pd.Series, fold: int, n_folds: int, seed: int = 0) ->
     """Samples to train on and to test on when `fold` is held out; they share no donor."""
     folds = donor_folds(donors, n_folds, seed)
     return folds.index[folds != fold], folds.index[folds == fold]
+
+
+def spatial_blocks(positions: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:
+    """Deal the observations of one section into compact blocks, a fold each (n,): k-means of their positions.
+
+    Neighbours resemble each other, so folds at random would let a method answer from the spot next door; whoever
+    trains on the other blocks leaves out what `near_block` says as well.
+    """
+    from sklearn.cluster import KMeans
+
+    n_folds = max(min(n_folds, len(positions)), 1)
+    return KMeans(n_folds, n_init=4, random_state=seed).fit(np.asarray(positions, float)).labels_
+
+
+def near_block(positions: np.ndarray, held_out: np.ndarray, buffer: float) -> np.ndarray:
+    """Whether each observation (n,) is held out, or lies within `buffer` (unit of `positions`) of one that is."""
+    from scipy.spatial import cKDTree
+
+    positions = np.asarray(positions, float)
+    if not held_out.any():
+        return np.zeros(len(positions), bool)
+    return cKDTree(positions[held_out]).query(positions)[0] <= buffer

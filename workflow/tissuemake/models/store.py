@@ -16,7 +16,7 @@ from tissuemake.files import atomic, read_json, remove, sha256, write_json, writ
 from tissuemake.models.curve import Curve
 
 FORMAT = 1
-KINDS = ("sparank", "spafoundation", "sagefm", "quadflow")
+KINDS = ("sparank", "spafoundation", "sagefm", "quadflow", "expression", "tumor")
 WEIGHTS, CONFIG, TRAINING, CARD = "model.safetensors", "config.json", "training.parquet", "README.md"
 FILES = (WEIGHTS, CONFIG, TRAINING, CARD)
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
