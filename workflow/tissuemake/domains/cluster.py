@@ -1,6 +1,8 @@
-"""Tissue domains: Leiden on expression alone, and on expression with that of the neighbourhood."""
+"""Tissue domains: Leiden on expression alone, with that of the neighbourhood, and on what the stained image shows."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import anndata as ad
 import numpy as np
@@ -8,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from tissuemake.contracts import DOMAINS, FILTERED, read_anndata, write_table
+from tissuemake.domains.image_features import image_embedding, join_blocks, read_tile_vectors
 from tissuemake.domains.neighbors import microns, neighborhood_mean, neighborhood_radius
 from tissuemake.expression import most_variable
 from tissuemake.provenance import measured
@@ -22,7 +25,14 @@ NEIGHBORS = 15
 NEIGHBORHOOD_WEIGHT = {"spot": 0.5, "bin": 0.8, "cell": 0.8}
 
 
-def cluster_domains(filtered: Path, output: Path, *, resolution: float | None = None, seed: int = 0) -> None:
+def cluster_domains(
+    filtered: Path,
+    output: Path,
+    *,
+    resolution: float | None = None,
+    seed: int = 0,
+    embeddings: Mapping[str, Path] = MappingProxyType({}),
+) -> None:
     """Write ``domains.parquet``: columns ``pca`` and ``spatial``, labels "1" (the largest domain), "2", ….
 
     Parameters
@@ -33,6 +43,11 @@ def cluster_domains(filtered: Path, output: Path, *, resolution: float | None = 
         Of Leiden; None means 0.5 for every sample.
     seed
         Of PCA and Leiden; the same seed gives the same labels.
+    embeddings
+        Encoder → ``embeddings/{encoder}.h5ad``. Each gives two more columns: ``{encoder}`` (image features alone)
+        and ``{encoder}+expression`` (both, as much of each). Spots without a tile of their own, or with an
+        incomplete vector, have no label there (missing); a sample without such tiles, as of bins or cells, gets no
+        such columns.
     """
     resolution = RESOLUTION if resolution is None else resolution
     with measured("cluster_domains", seed=seed, resolution=resolution) as provenance:
@@ -47,7 +62,28 @@ def cluster_domains(filtered: Path, output: Path, *, resolution: float | None = 
             "spatial": leiden_labels(spatial, resolution, seed),
         }
         provenance.update(radius_um=round(radius, 3), neighborhood_weight=weight)
+        for encoder, path in embeddings.items():
+            labels |= image_domains(encoder, path, adata.obs_names, expression, resolution, seed)
+        provenance["encoders"] = [encoder for encoder in embeddings if encoder in labels]
     write_table(pd.DataFrame(labels, index=adata.obs_names), output, DOMAINS, provenance)
+
+
+def image_domains(
+    encoder: str, embeddings: Path, barcodes: pd.Index, expression: np.ndarray, resolution: float, seed: int
+) -> dict[str, np.ndarray]:
+    """Return labels by column, None where a spot has no tile; no columns where no spot has one."""
+    vectors, seen = read_tile_vectors(embeddings, barcodes)
+    if not seen.any():
+        return {}
+    image = image_embedding(vectors, seed)
+    found = {}
+    for column, embedding in (
+        (encoder, image),
+        (f"{encoder}+expression", join_blocks(image, expression[seen])),
+    ):
+        found[column] = np.full(len(barcodes), None, dtype=object)
+        found[column][seen] = leiden_labels(embedding, resolution, seed)
+    return found
 
 
 def expression_embedding(log_counts: sp.csr_matrix, seed: int = 0) -> np.ndarray:

@@ -131,39 +131,38 @@ def _depth_correlation(part: ad.AnnData, filtered: ad.AnnData) -> np.ndarray:
 
 
 def domains(table: pd.DataFrame, filtered: ad.AnnData, labels: pd.Series | None, seed: int = 0) -> Scores:
-    """(method, metric, value): ``ari`` and ``nmi`` against labels; how many domains, how coherent.
+    """(method, metric, value) per column: ``ari`` and ``nmi`` against labels; how many domains, how coherent.
 
     ``neighbors_alike``: the share of a spot's six nearest that stand in its own domain. Baselines:
     ``permuted`` (the first method's domains, shuffled, mean of 20) and ``kmeans`` (on 20 components of
-    expression, with as many clusters as there are labels, a hint that no method had).
+    expression, with as many clusters as there are labels, a hint that no method had). A method is scored on the
+    spots that it labelled: ``spots`` says how many; those without a tile have none from the image.
     """
     rng = np.random.default_rng(seed)
-    columns = {name: table[name].astype(str) for name in table}
-    nearest = _nearest(np.asarray(filtered.obsm["spatial"], dtype=float))
-    scores: Scores = [
-        (name, metric, value)
-        for name, values in columns.items()
-        for metric, value in (
-            ("domains", float(values.nunique())),
-            ("neighbors_alike", _neighbors_alike(nearest, values.to_numpy())),
-        )
-    ]
+    positions = pd.DataFrame(np.asarray(filtered.obsm["spatial"], dtype=float), index=filtered.obs_names)
+    columns = {name: table[name].dropna().astype(str) for name in table if table[name].notna().any()}
+    scores: Scores = []
+    for name, values in columns.items():
+        nearest = _nearest(positions.loc[values.index].to_numpy())
+        scores += [
+            (name, "domains", float(values.nunique())),
+            (name, "neighbors_alike", _neighbors_alike(nearest, values.to_numpy())),
+        ]
     first = next(iter(columns.values()))
-    shuffled = [rng.permutation(first.to_numpy()) for _ in range(PERMUTATIONS)]
-    alike = [_neighbors_alike(nearest, values) for values in shuffled]
+    nearest = _nearest(positions.loc[first.index].to_numpy())
+    shuffled = [pd.Series(rng.permutation(first.to_numpy()), index=first.index) for _ in range(PERMUTATIONS)]
+    alike = [_neighbors_alike(nearest, values.to_numpy()) for values in shuffled]
     scores.append(("permuted", "neighbors_alike", float(np.mean(alike))))
     if labels is not None and labels.nunique() > 1:
         kmeans = pd.Series(_kmeans(filtered, labels.nunique(), seed), index=filtered.obs_names)
         for name, values in {**columns, "kmeans": kmeans}.items():
-            scores += _against_labels(name, values.loc[labels.index], labels)
-        chance = [
-            _against_labels("permuted", pd.Series(values, index=first.index).loc[labels.index], labels)
-            for values in shuffled
-        ]
+            scores += _against_labels(name, values, labels)
+        chance = [_against_labels("permuted", values, labels) for values in shuffled]
         for place, (name, metric, _) in enumerate(chance[0]):
             scores.append((name, metric, float(np.mean([draw[place][2] for draw in chance]))))
     for left, right in combinations(columns, 2):
-        agreement = metrics.adjusted_rand(columns[left], columns[right])
+        both = columns[left].index.intersection(columns[right].index)
+        agreement = metrics.adjusted_rand(columns[left][both], columns[right][both])
         scores += [
             (left, f"agreement_with[{right}]", agreement),
             (right, f"agreement_with[{left}]", agreement),
@@ -172,6 +171,10 @@ def domains(table: pd.DataFrame, filtered: ad.AnnData, labels: pd.Series | None,
 
 
 def _against_labels(method: str, found: pd.Series, labels: pd.Series) -> Scores:
+    both = labels.index.intersection(found.index)
+    if both.empty:
+        return []
+    found, labels = found[both], labels[both]
     return [
         (method, "ari", metrics.adjusted_rand(found, labels)),
         (method, "nmi", metrics.mutual_information(found, labels)),
