@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tissuemake import sheets
-from tissuemake.configuration import check_cohort, check_models, complete_config, read_schema
+from tissuemake.configuration import check_cohort, check_heads, check_models, complete_config, read_schema
 from tissuemake.errors import InputError
 from tissuemake.quality.thresholds import KNOWN
 
@@ -155,10 +155,35 @@ def test_images_need_samples_to_learn_from_only_where_a_model_is_made():
         ({}, []),
         ({"images": "color", "weights": "x/y"}, []),
     ):
-        check_cohort(complete_config({"models": {"sparank": sparank}})["models"], cohort)
-    with pytest.raises(InputError) as caught:
-        check_cohort(complete_config({"models": {"sparank": {"images": "color"}}})["models"], [])
+        check_cohort(complete_config({"models": {"sparank": sparank}}), cohort)
+    with pytest.raises(InputError, match=r"models\.sparank\.images is 'color'") as caught:
+        check_cohort(complete_config({"models": {"sparank": {"images": "color"}}}), [])
     assert caught.value.code == "no_cohort"
+
+
+def test_an_encoder_that_is_pretrained_needs_samples_to_learn_from():
+    wanted = {"histology": {"encoders": ["color", "spafoundation"]}}
+    given = {"models": {"spafoundation": {"weights": "a-lab/weights"}}}
+    check_cohort(complete_config(wanted), ["a"])
+    check_cohort(complete_config(wanted | given), [])
+    with pytest.raises(InputError, match="'spafoundation'") as caught:
+        check_cohort(complete_config(wanted), [])
+    assert caught.value.code == "no_cohort"
+
+
+def test_published_checkpoints_are_weights_of_the_image_model_alone(tmp_path):
+    (tmp_path / "vit.pth").write_bytes(b"")
+    weights = {"weights": str(tmp_path / "vit.pth")}
+    check_models(complete_config({"models": {"spafoundation": weights}})["models"], set())
+    with pytest.raises(InputError, match="neither a folder"):
+        check_models(complete_config({"models": {"sparank": weights}})["models"], set())
+
+
+@pytest.mark.parametrize("key", ["weights", "heads"])
+def test_folders_of_encoders_and_heads_must_be_there(key, tmp_path):
+    check_heads(complete_config({"histology": {key: str(tmp_path)}})["histology"])
+    with pytest.raises(InputError, match=rf"histology\.{key} is '/no/such'"):
+        check_heads(complete_config({"histology": {key: "/no/such"}})["histology"])
 
 
 def test_weights_may_be_pretrained_a_folder_or_a_hub_id(tmp_path, monkeypatch):
@@ -173,7 +198,7 @@ def test_weights_may_be_pretrained_a_folder_or_a_hub_id(tmp_path, monkeypatch):
 
 def test_defaults_are_filled_in_at_every_depth():
     config = complete_config({"tiles": {"size_px": 64}})
-    assert config["tiles"] == {"size_px": 64, "size_um": 112, "grid": True}
+    assert config["tiles"] | {"size_px": 64} == config["tiles"] and config["tiles"]["size_um"] == 112
     assert config["samples"] == "config/samples.tsv"
 
 

@@ -72,3 +72,21 @@ checkpoint collect_checks:
         rejected=SHEET.rejected,
     script:
         "../scripts/collect_checks.py"
+
+
+# What is trained on the cohort waits for its own samples only: one that is not marked `pretrain` touches no training.
+checkpoint collect_cohort:
+    input:
+        checks=collect("results/samples/{sample}/check.json", sample=COHORT),
+    output:
+        summary="results/cohort.json",
+    log:
+        "logs/cohort.log",
+    localrule: True
+    conda:
+        "../../envs/core.yaml"
+    params:
+        samples=COHORT,
+        rejected={},
+    script:
+        "../scripts/collect_checks.py"

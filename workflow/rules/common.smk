@@ -11,7 +11,14 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(workflow.basedir), os.environ.
 from snakemake.exceptions import WorkflowError
 
 from tissuemake import sources
-from tissuemake.configuration import PRETRAIN, check_cohort, check_models, complete_config
+from tissuemake.configuration import (
+    PRETRAIN,
+    check_cohort,
+    check_heads,
+    check_models,
+    complete_config,
+    is_checkpoint,
+)
 from tissuemake.errors import InputError
 from tissuemake.sheets import read_references, read_samples, target_organism
 
@@ -21,8 +28,8 @@ try:
     check_models(config["models"], set(REFERENCES))
     SHEET = read_samples(config["samples"], set(REFERENCES))
     COHORT = [name for name, row in SHEET.rows.items() if row.pretrain]
-    if "sparank" in config["deconvolution"]["methods"]:
-        check_cohort(config["models"], COHORT)
+    check_cohort(config, COHORT)
+    check_heads(config["histology"])
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -30,13 +37,18 @@ SAMPLES = SHEET.rows
 ORTHOLOGS = config["reference"]["orthologs"]
 ALIASES = config["reference"]["aliases"]
 SPARANK = config["models"]["sparank"]
+SPAFOUNDATION = config["models"]["spafoundation"]
+HISTOLOGY = config["histology"]
 MODEL_FILES = ["model.safetensors", "config.json", "training.parquet", "README.md"]
+# Their observations lie closer than a tile is wide.
+UNPICTURED = ["visium_hd", "xenium"]
 # A model that the config names, by its weights or its reference, serves samples without a reference as well.
 SELF_CONTAINED = ["sparank"] if SPARANK["weights"] != PRETRAIN or SPARANK["reference"] else []
 
 
 wildcard_constraints:
     sample=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    encoder=r"[a-z0-9-]+",
     reference=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     method=r"[a-z0-9_]+",
     key=r"[0-9a-f]{12}",
@@ -102,6 +114,21 @@ def passed_samples():
         return json.load(handle)["passed"]
 
 
+def passed_cohort():
+    """Samples marked `pretrain` whose check did not fail; known once their checks are done."""
+    with checkpoints.collect_cohort.get().output.summary.open() as handle:
+        return json.load(handle)["passed"]
+
+
+def of_cohort(pattern, column=""):
+    """Input function: a file of every sample of the cohort that passed, or that has something in `column`."""
+    return lambda wildcards: [
+        pattern.format(sample=name, **wildcards)
+        for name in passed_cohort()
+        if not column or getattr(SAMPLES[name], column)
+    ]
+
+
 def deconvolution_methods(sample):
     """All methods for a sample with a reference; without one those that bring their types along."""
     methods = config["deconvolution"]["methods"]
@@ -130,7 +157,6 @@ def sparank_cohort(pattern):
     """Input function: a file of every sample on which the gate between counts and images of a model is taught.
 
     They are the marked samples that use the model and whose check did not fail; none where images are left out.
-    They have a checkpoint of their own, so that a sample that is not marked touches no training.
     """
 
     def files(wildcards):
@@ -138,9 +164,7 @@ def sparank_cohort(pattern):
         cohort = [name for name in COHORT if sparank_model(SimpleNamespace(sample=name)) == model]
         if not (SPARANK["images"] and cohort):
             return []
-        with checkpoints.collect_cohort.get().output.summary.open() as handle:
-            passed = json.load(handle)["passed"]
-        return [pattern.format(sample=name, **SPARANK) for name in cohort if name in passed]
+        return [pattern.format(sample=name, **SPARANK) for name in passed_cohort() if name in cohort]
 
     return files
 
@@ -162,8 +186,49 @@ def sparank_markers(wildcards):
 
 
 def imputation_methods(sample):
+    """Methods that see the sample's counts, and the encoders of which genes are predicted from the image alone."""
     methods = config["imputation"]["methods"]
-    return methods if SAMPLES[sample].reference else [name for name in methods if name != "reference"]
+    seeing = methods if SAMPLES[sample].reference else [name for name in methods if name != "reference"]
+    return [*seeing, *headed_encoders(sample)]
+
+
+def pictured_encoders(sample):
+    """Encoders of the tiles around a sample's spots; bins and cells have none of their own."""
+    return [] if SAMPLES[sample].assay in UNPICTURED else HISTOLOGY["encoders"]
+
+
+def headed_encoders(sample):
+    """Those for which there are heads: fitted on the cohort, or given."""
+    return pictured_encoders(sample) if COHORT or HISTOLOGY["heads"] else []
+
+
+def tumor_encoders(sample):
+    """Those by which tumour is looked for."""
+    labelled = any(SAMPLES[name].labels for name in COHORT) and HISTOLOGY["tumor_labels"]
+    return headed_encoders(sample) if labelled or HISTOLOGY["heads"] else []
+
+
+def head(kind):
+    """Input function: the files of the head of that kind that reads an encoder's numbers."""
+
+    def files(wildcards):
+        folder = f"{HISTOLOGY['heads'] or 'results/models'}/{kind}-{wildcards.encoder}"
+        return [f"{folder}/{name}" for name in MODEL_FILES[:2]]
+
+    return files
+
+
+def spafoundation_model():
+    """Folder or hub id of the image model: made here of the cohort or of a published checkpoint, or given."""
+    weights = SPAFOUNDATION["weights"]
+    return "results/models/spafoundation" if weights == PRETRAIN or is_checkpoint(weights) else weights
+
+
+def spafoundation_files(wildcards):
+    """The files of that model that a job waits for; a model of the hub has none here."""
+    folder = spafoundation_model()
+    made = folder != SPAFOUNDATION["weights"]
+    return branch(made or exists(folder), then=[f"{folder}/{name}" for name in MODEL_FILES[:2]], otherwise=[])
 
 
 def megabytes(per_input_mb, floor):

@@ -5,22 +5,6 @@ LARGE_MB = 200
 # With given weights there is no such rule: no change of any file can start a training.
 if SPARANK["weights"] == PRETRAIN:
 
-    checkpoint collect_cohort:
-        input:
-            checks=collect("results/samples/{sample}/check.json", sample=COHORT),
-        output:
-            summary="results/cohort.json",
-        log:
-            "logs/cohort.log",
-        localrule: True
-        conda:
-            "../../envs/core.yaml"
-        params:
-            samples=COHORT,
-            rejected={},
-        script:
-            "../scripts/collect_checks.py"
-
     rule pretrain_sparank:
         input:
             reference="results/references/{reference}/reference.h5ad",

@@ -52,6 +52,8 @@ def complete_config(config: dict, schema: dict | None = None) -> dict:
         check_source(completed["reference"][name], f"reference.{name}", "config")
     for settings in completed["models"].values():
         settings["weights"] = os.path.expandvars(settings["weights"])
+    for name in ("weights", "heads"):
+        completed["histology"][name] = os.path.expandvars(completed["histology"][name])
     return completed
 
 
@@ -82,6 +84,8 @@ def check_models(models: dict, references: set[str]) -> None:
             )
         if weights == PRETRAIN or Path(weights).is_dir() or HUB_ID.fullmatch(weights):
             continue
+        if name == "spafoundation" and is_checkpoint(weights) and Path(weights).is_file():
+            continue
         near = f"Did you mean '{PRETRAIN}'? " if "/" not in weights else unset_variables(weights)
         raise InputError(
             "missing_weights",
@@ -90,27 +94,57 @@ def check_models(models: dict, references: set[str]) -> None:
         )
 
 
-def check_cohort(models: dict, cohort: Collection[str]) -> None:
+def is_checkpoint(weights: str) -> bool:
+    """Whether `weights` name a published checkpoint, which is converted before it is used."""
+    return Path(weights).suffix in (".pth", ".pt")
+
+
+def check_cohort(config: dict, cohort: Collection[str]) -> None:
     """Refuse to train on images when no sample is there to train on.
 
     Parameters
     ----------
-    models
-        The part ``models`` of a completed config.
+    config
+        A completed config.
     cohort
         Samples that the sheet marks ``pretrain``.
 
     Raises
     ------
     InputError
-        ``no_cohort``.
+        ``no_cohort``, naming the key that asks for the training.
     """
-    for name, settings in models.items():
-        if settings.get("images") and settings["weights"] == PRETRAIN and not cohort:
+    sparank, encoders = config["models"]["sparank"], list(config["histology"]["encoders"])
+    asked = []
+    if "sparank" in config["deconvolution"]["methods"] and sparank["images"]:
+        encoders.append(sparank["images"])
+        if sparank["weights"] == PRETRAIN:
+            asked.append(f"models.sparank.images is '{sparank['images']}'")
+    if "spafoundation" in encoders and config["models"]["spafoundation"]["weights"] == PRETRAIN:
+        asked.append("the encoder 'spafoundation' has models.spafoundation.weights 'pretrain'")
+    if asked and not cohort:
+        raise InputError(
+            "no_cohort",
+            f"config: {' and '.join(asked)}, but no sample is marked 'pretrain'.",
+            "Write 'yes' in the column 'pretrain' of samples with an H&E image, give weights, or leave it out.",
+        )
+
+
+def check_heads(histology: dict) -> None:
+    """Refuse a folder of heads or encoders that is not there.
+
+    Raises
+    ------
+    InputError
+        ``missing_weights``, naming the key.
+    """
+    for key in ("weights", "heads"):
+        folder = histology[key]
+        if folder and not Path(folder).is_dir():
             raise InputError(
-                "no_cohort",
-                f"config: models.{name}.images is '{settings['images']}', but no sample is marked 'pretrain'.",
-                "Write 'yes' in the column 'pretrain' of samples with an H&E image, or leave images empty.",
+                "missing_weights",
+                f"config: histology.{key} is '{folder}', which is no folder.",
+                f"{unset_variables(folder)}Correct the path (relative ones start at the run folder), or leave it empty.",
             )
 
 

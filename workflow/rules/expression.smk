@@ -1,0 +1,42 @@
+rule fit_expression:
+    input:
+        filtered=of_cohort("results/samples/{sample}/filtered.h5ad"),
+        embeddings=of_cohort("results/samples/{sample}/embeddings/{encoder}.h5ad"),
+    output:
+        model=expand("results/models/expression-{{encoder}}/{name}", name=MODEL_FILES[:2]),
+        card="results/models/expression-{encoder}/README.md",
+    log:
+        "logs/models/expression-{encoder}.log",
+    benchmark:
+        "benchmarks/models/expression-{encoder}.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(10, 3000),
+        runtime=60,
+    params:
+        seed=config["seed"],
+    script:
+        "../scripts/fit_expression.py"
+
+
+rule predict_expression:
+    input:
+        filtered="results/samples/{sample}/filtered.h5ad",
+        embeddings="results/samples/{sample}/embeddings/{encoder}.h5ad",
+        model=head("expression"),
+    output:
+        imputed="results/samples/{sample}/imputed/{encoder}.h5ad",
+    log:
+        "logs/samples/{sample}/imputed/{encoder}.log",
+    benchmark:
+        "benchmarks/samples/{sample}/imputed/{encoder}.tsv"
+    wildcard_constraints:
+        encoder="|".join(HISTOLOGY["encoders"]) or "none",
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(10, 2000),
+        runtime=60,
+    script:
+        "../scripts/predict_expression.py"

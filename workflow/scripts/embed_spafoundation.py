@@ -1,0 +1,15 @@
+"""Encode H&E tiles with the pretrained image model."""
+
+from pathlib import Path
+
+from tissuemake.logs import logged
+
+with logged(snakemake.log[0]):
+    from tissuemake.models.spafoundation.encode import embed_spafoundation
+
+    embed_spafoundation(
+        Path(snakemake.input.tiles),
+        snakemake.params.model,
+        Path(snakemake.output.embeddings),
+        gpus=snakemake.resources.get("gpu", 0),
+    )

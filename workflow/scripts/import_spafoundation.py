@@ -1,0 +1,10 @@
+"""Convert a published iBOT checkpoint to a model of ours."""
+
+from pathlib import Path
+
+from tissuemake.logs import logged
+
+with logged(snakemake.log[0]):
+    from tissuemake.models.spafoundation.published import import_checkpoint
+
+    import_checkpoint(Path(snakemake.input.checkpoint), Path(snakemake.output.model[0]).parent)

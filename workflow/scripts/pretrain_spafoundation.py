@@ -1,0 +1,18 @@
+"""Pretrain the image model on the tiles of a cohort."""
+
+from pathlib import Path
+
+from tissuemake.logs import logged
+
+with logged(snakemake.log[0]):
+    from tissuemake.models.spafoundation.pretrain import pretrain_spafoundation
+
+    pretrain_spafoundation(
+        [Path(tiles) for tiles in snakemake.input.tiles],
+        Path(snakemake.output.model[0]).parent,
+        preset=snakemake.params.preset,
+        seed=snakemake.params.seed,
+        gpus=snakemake.resources.get("gpu", 0),
+        checkpoints=Path(snakemake.params.checkpoints),
+        donors=snakemake.params.donors,
+    )
