@@ -80,8 +80,23 @@ def test_log_values_do_not_depend_on_depth():
 
 def test_tokens_are_the_genes_with_the_highest_values():
     values = torch.tensor([[0.0, 3.0, 1.0, 2.0], [0.0, 0.0, 0.0, 5.0]])
-    genes, places, real = top_tokens(rank_fractions(values), values, 3)
-    assert genes[0].tolist() == [1, 3, 2] and genes[1, 0] == 3
-    torch.testing.assert_close(places[0], torch.tensor([1, 2 / 3, 1 / 3]))
-    assert real.tolist() == [[True] * 3, [True, False, False]]
-    assert top_tokens(rank_fractions(values), values, 99)[0].shape == (2, 4)
+    genes, real = top_tokens(rank_fractions(values), 2)
+    assert genes[0].tolist() == [1, 3] and genes[1, 0] == 3
+    assert real.tolist() == [[True, True], [True, False]]
+    genes, real = top_tokens(rank_fractions(values), 99)
+    assert genes[0].tolist() == [1, 3, 2, 0] and real.sum(1).tolist() == [3, 1]
+
+
+def test_genes_that_tie_for_the_last_tokens_stay_or_go_together():
+    """Whichever came first in the table would stay otherwise."""
+    values = torch.tensor([[7.0, 2.0, 2.0, 2.0, 9.0]])
+    for kept, tokens in ((2, 2), (2, 3), (2, 4), (5, 5)):
+        genes, real = top_tokens(rank_fractions(values), tokens)
+        assert int(real.sum()) == kept and {0, 4} <= set(genes[real].tolist())
+
+
+def test_in_training_tied_genes_are_tokens_by_chance():
+    ranks = rank_fractions(torch.ones(400, 8), Generator().manual_seed(0))
+    genes, real = top_tokens(ranks, 2)
+    assert real.all()
+    assert torch.bincount(genes.flatten(), minlength=8).float().sub(100).abs().max() < 40

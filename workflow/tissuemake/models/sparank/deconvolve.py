@@ -21,6 +21,7 @@ from tissuemake.contracts import (
     write_table,
 )
 from tissuemake.device import Device, given_device
+from tissuemake.errors import InputError
 from tissuemake.gene_matching import match_vocabulary
 from tissuemake.hierarchy import hierarchy_of
 from tissuemake.models.sparank.architecture import Architecture
@@ -74,7 +75,6 @@ def with_atlas(model: Model, reference: str | Path, genes: int = 2000) -> Model:
     InputError
         ``fixed_head`` when the model knows the types of its own atlas only.
     """
-    from tissuemake.errors import InputError
     from tissuemake.models.sparank.atlas import as_reference, choose_genes
     from tissuemake.reference.markers import find_markers
     from tissuemake.reference.signatures import depth_normalised, mean_by_type

@@ -44,13 +44,24 @@ def log_values(counts: Tensor) -> Tensor:
     return torch.log1p(counts / counts.sum(1, keepdim=True).clamp_min(1) * 1e4) / 5
 
 
-def top_tokens(fractions: Tensor, values: Tensor, tokens: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The genes with the highest scaled values of each row, as tokens.
+def top_tokens(ranks: Tensor, tokens: int) -> tuple[Tensor, Tensor]:
+    """The highest genes of each row, as tokens.
+
+    Genes that tie for the last places, and are more than these, are all left out: which of them stay would be up to
+    their order. In training `rank_fractions` has broken such ties at random.
+
+    Parameters
+    ----------
+    ranks
+        (rows, genes) from `rank_fractions`.
 
     Returns
     -------
-    genes, places, real
-        (rows, tokens) gene index, rank fraction, and whether the row has so many expressed genes.
+    genes, real
+        (rows, tokens) gene index, and whether it is a token: expressed, and above such a tie.
     """
-    highest, genes = torch.topk(values, min(tokens, fractions.shape[1]), dim=1)
-    return genes, fractions.gather(1, genes), highest > 0
+    wanted = min(tokens, ranks.shape[1])
+    highest, genes = torch.topk(ranks, min(wanted + 1, ranks.shape[1]), dim=1)
+    # Without a next gene nothing is cut.
+    after = highest[:, wanted:] if highest.shape[1] > wanted else torch.zeros_like(highest[:, :1])
+    return genes[:, :wanted], highest[:, :wanted] > after

@@ -77,11 +77,11 @@ class GeneTokens(nn.Module):
         self.bag = nn.Linear(genes, width, bias=False)
 
     def forward(
-        self, values: Tensor, scaled: Tensor, level: Tensor, measured: Tensor, kinds: Tensor
+        self, values: Tensor, ranks: Tensor, level: Tensor, measured: Tensor, kinds: Tensor
     ) -> Tensor:
-        """Return (spots, types, features); `values` and `scaled` over the whole vocabulary."""
-        genes, places, real = top_tokens(values, scaled, self.tokens)
-        tokens = self.gene(genes) + self.place(_fourier(places))
+        """Return (spots, types, features); `values` and `ranks` over the whole vocabulary."""
+        genes, real = top_tokens(ranks, self.tokens)
+        tokens = self.gene(genes) + self.place(_fourier(values.gather(1, genes)))
         extent = torch.log(measured.sum().to(level.dtype)).expand_as(level) / 10
         depth = self.depth(torch.cat([level, extent], dim=1))[:, None]
         x = torch.cat([depth, tokens], dim=1)

@@ -1,10 +1,11 @@
 """Pretrain a model on a prepared atlas: files in, a model folder out."""
 
-import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import anndata as ad
+import numpy as np
 import torch
 
 from tissuemake import __version__
@@ -15,13 +16,13 @@ from tissuemake.files import sha256
 from tissuemake.models.card import model_card
 from tissuemake.models.checkpoints import discard_checkpoints
 from tissuemake.models.sparank.architecture import PRESETS, Preset
-from tissuemake.models.sparank.atlas import as_reference, choose_genes, part, split_donors
+from tissuemake.models.sparank.atlas import Part, as_reference, choose_genes, part, split_donors
 from tissuemake.models.sparank.intervals import calibrated_sd, coverage, fit_intervals
 from tissuemake.models.sparank.model import Composition, SpaRank
 from tissuemake.models.sparank.train import divergence, exam, train_network
 from tissuemake.models.store import save_model
 
-log = logging.getLogger(__name__)
+CALIBRATION_SECTIONS = 24
 
 INTENDED_USE = (
     "Shares of the cell types of the training atlas (and of what it lacks) in spots of Visium, ST, binned Visium HD "
@@ -71,53 +72,30 @@ def pretrain_sparank(
     InputError
         ``unknown_preset``, ``gpu_not_visible``, ``training_diverged``.
     """
-    if custom is None and preset not in PRESETS:
-        raise InputError(
-            "unknown_preset",
-            f"There is no preset '{preset}' of sparank.",
-            f"Set models: sparank: preset to one of {', '.join(PRESETS)}.",
-        )
-    chosen = custom or PRESETS[preset]
+    chosen = custom or _preset(preset)
     device = given_device(gpus)
     atlas = read_anndata(reference, REFERENCE)
     genes = choose_genes(atlas, read_table(markers, MARKERS), chosen.genes)
-    types = sorted(atlas.obs["cell_type"].astype(str).unique())
-    kept, held_out, by_donor = split_donors(atlas, seed)
-    training = atlas[kept]
-    taught, examined = (part(cells, genes, types, training) for cells in (training, atlas[held_out]))
+    split = _split(atlas, genes, seed)
     hashes = {Path(reference).name: sha256(reference)}
     network, curve = train_network(
-        taught.cells,
-        examined.cells,
-        taught.reference,
-        examined.reference,
+        split.taught.cells,
+        split.examined.cells,
+        split.taught.reference,
+        split.examined.reference,
         chosen,
         checkpoints=Path(checkpoints),
         device=device,
         seed=seed,
         identity={"atlas": hashes[Path(reference).name]},
     )
-    # Fresh sections: those that chose the weights would flatter the intervals.
-    intervals = fit_intervals(network, exam(examined.cells, examined.reference, chosen.spots, seed + 1, 24))
-    scores = _scores(network, exam(examined.cells, examined.reference, chosen.spots, seed + 2), intervals)
-    split = f"{int(held_out.sum())} cells of {'held-out donors' if by_donor else 'the training donors'}"
-    whole = as_reference(atlas, genes, types)
+    intervals, scores = _examine(network, split, chosen.spots, seed)
+    whole = as_reference(atlas, genes, split.types)
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
     state["reference.signature"] = whole.signature
-    config = {
-        "kind": "sparank",
-        "preset": preset,
-        "architecture": chosen.architecture.as_dict(),
-        "parameters": sum(weight.numel() for weight in network.parameters()),
-        "types": types,
-        "genes": atlas.var_names[genes].tolist(),
-        "gene_ids": atlas.var["gene_id"].astype(str).iloc[genes].tolist(),
-        "medians": whole.medians.tolist(),
-        "intervals": intervals,
-        "held_out": split,
-        "version": __version__,
-        **_origin(atlas),
-    }
+    config = _config(atlas, genes, network, preset, chosen)
+    config |= {"types": split.types, "medians": whole.medians.tolist()}
+    config |= {"intervals": intervals, "held_out": split.said}
     if sections:
         from tissuemake.models.sparank.cohort import teach_gate
 
@@ -129,12 +107,62 @@ def pretrain_sparank(
         training_data=hashes,
         preset=preset,
         curve=curve,
-        scores={f"{name}, simulated from {split}": value for name, value in scores.items()},
+        scores={f"{name}, simulated from {split.said}": value for name, value in scores.items()},
         failure_modes=FAILURE_MODES,
         licence="That of the atlas: weights are derived from its data.",
     )
     save_model(output, state, config, card, curve)
     discard_checkpoints(Path(checkpoints))
+
+
+def _preset(name: str) -> Preset:
+    if name not in PRESETS:
+        raise InputError(
+            "unknown_preset",
+            f"There is no preset '{name}' of sparank.",
+            f"Set models: sparank: preset to one of {', '.join(PRESETS)}.",
+        )
+    return PRESETS[name]
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Cells that teach, cells that examine, all types of the atlas, and in words which cells examine."""
+
+    taught: Part
+    examined: Part
+    types: list[str]
+    said: str
+
+
+def _split(atlas: ad.AnnData, genes: np.ndarray, seed: int) -> _Split:
+    types = sorted(atlas.obs["cell_type"].astype(str).unique())
+    kept, held_out, by_donor = split_donors(atlas, seed)
+    training = atlas[kept]
+    taught, examined = (part(cells, genes, types, training) for cells in (training, atlas[held_out]))
+    donors = "held-out donors" if by_donor else "the training donors"
+    return _Split(taught, examined, types, f"{int(held_out.sum())} cells of {donors}")
+
+
+def _examine(network: SpaRank, split: _Split, spots: int, seed: int) -> tuple[list[float], dict[str, float]]:
+    """Factors of the intervals, and scores; on fresh sections: those that chose the weights would flatter both."""
+    cells, reference = split.examined.cells, split.examined.reference
+    intervals = fit_intervals(network, exam(cells, reference, spots, seed + 1, CALIBRATION_SECTIONS))
+    return intervals, _scores(network, exam(cells, reference, spots, seed + 2), intervals)
+
+
+def _config(atlas: ad.AnnData, genes: np.ndarray, network: SpaRank, preset: str, chosen: Preset) -> dict:
+    """What the network is, and of what: vocabulary, origin, code."""
+    return {
+        "kind": "sparank",
+        "preset": preset,
+        "architecture": chosen.architecture.as_dict(),
+        "parameters": sum(weight.numel() for weight in network.parameters()),
+        "genes": atlas.var_names[genes].tolist(),
+        "gene_ids": atlas.var["gene_id"].astype(str).iloc[genes].tolist(),
+        "version": __version__,
+        **_origin(atlas),
+    }
 
 
 def _origin(atlas: ad.AnnData) -> dict:

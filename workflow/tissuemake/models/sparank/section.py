@@ -68,7 +68,9 @@ def refit(counts: Tensor, signature: Tensor, shares: Tensor) -> Tensor:
     """Shares anew, each spot with the noise of its own predicted profile (after DWLS, Tsoucas et al. 2019)."""
     genes, types = signature.shape
     predicted = shares @ signature.T
-    weight = 1 / (predicted + 0.1 * predicted.mean(1, keepdim=True) + 1e-9)
+    # Genes that are not measured (rows of zeros) must not lower the mean.
+    mean = predicted.sum(1, keepdim=True) / (signature.sum(1) > 0).sum().clamp_min(1)
+    weight = 1 / (predicted + 0.1 * mean + 1e-9)
     outer = (signature[:, :, None] * signature[:, None, :]).reshape(genes, types**2)
     grams = (weight @ outer).view(-1, types, types)
     return _shares(_update(shares + 1e-6, grams, (weight * counts) @ signature))

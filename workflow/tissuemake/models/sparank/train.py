@@ -14,7 +14,7 @@ from tissuemake.models.sparank.model import Composition, Reference, SpaRank
 from tissuemake.models.streams import StepStream, step_seed
 from tissuemake.models.trainable import Trainable
 from tissuemake.models.training import fit
-from tissuemake.reference.mixtures import Cells, Mixtures, Regimes
+from tissuemake.reference.mixtures import Cells, Mixtures
 
 VALIDATION_SECTIONS = 8
 
@@ -65,7 +65,6 @@ def train_network(
     checkpoints: Path,
     device: Device,
     seed: int,
-    regimes: Regimes | None = None,
     identity: Mapping[str, object] | None = None,
     progress: bool = True,
 ) -> tuple[SpaRank, Curve]:
@@ -86,16 +85,16 @@ def train_network(
     torch.manual_seed(step_seed("network", seed, 0, 0))
     genes, types = reference.signature.shape
     tutor = Tutor(SpaRank(preset.architecture, genes, types))
-    lessons = Lessons(Mixtures(cells, regimes), reference, preset.spots)
+    lessons = Lessons(Mixtures(cells), reference, preset.spots)
     curve = fit(
         tutor,
         StepStream(lessons),
-        exam(held_out, examined, preset.spots, seed, regimes=regimes),
+        exam(held_out, examined, preset.spots, seed),
         preset.schedule,
         checkpoints=checkpoints,
         device=device,
         seed=seed,
-        identity={"preset": preset, "regimes": regimes, **(identity or {})},
+        identity={"preset": preset, **(identity or {})},
         progress=progress,
     )
     return tutor.network.eval(), curve
@@ -107,10 +106,9 @@ def exam(
     spots: int,
     seed: int,
     sections: int = VALIDATION_SECTIONS,
-    regimes: Regimes | None = None,
 ) -> list[Lesson]:
     """Lessons of cells that never made a training spot, the same for every call with the same `seed`."""
-    lessons = Lessons(Mixtures(held_out, regimes), reference, spots, virtual=0.0)
+    lessons = Lessons(Mixtures(held_out), reference, spots, virtual=0.0)
     generator = Generator(held_out.counts.device)
     return [
         lessons(step, generator.manual_seed(step_seed("exam", seed, step, 0))) for step in range(sections)
