@@ -3,13 +3,11 @@
 import re
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import yaml
 
-from run_folder import make_run_folder, snakemake
-from tissuemake.sheets import Reference, Sample
-from whole_folders import atlas, visium
+from made_up_run import add, configure, made_up_run, plan
+from run_folder import snakemake
 
 pytestmark = pytest.mark.workflow
 SPARANK = "results/samples/{}/proportions/sparank.parquet"
@@ -17,15 +15,6 @@ MODEL = ("model.safetensors", "config.json", "training.parquet", "README.md")
 TILES = ("tiles.parquet", "embeddings/color.h5ad")
 IMAGES = {"models": {"sparank": {"images": "color"}}}
 MADE = (
-    *(
-        f"references/atlas/{name}"
-        for name in ("check.json", "reference.h5ad", "signatures.parquet", "markers.parquet")
-    ),
-    *(
-        f"samples/{sample}/{name}"
-        for sample in ("first", "taught")
-        for name in ("check.json", "ingested.h5ad", "filtered.h5ad", "quality.png")
-    ),
     *(f"models/sparank-atlas/{name}" for name in MODEL),
     *(f"samples/first/{name}/sparank.parquet" for name in ("proportions", "attributions")),
     *(f"samples/{sample}/{name}" for sample in ("first", "taught") for name in TILES),
@@ -33,53 +22,15 @@ MADE = (
 CONFIG = yaml.safe_load(Path(__file__).with_name("sparank.yaml").read_text())
 
 
-def sheet(row_type: type, rows: list[dict]) -> str:
-    return pd.DataFrame(rows, columns=list(row_type.__dataclass_fields__)).to_csv(sep="\t", index=False)
-
-
 def made(folder: Path, **changes: dict) -> Path:
-    """A run of which one sample's model and proportions are done: Snakemake is told so of made-up files.
-
-    The other sample, ``taught``, is checked and filtered; it is marked for pretraining.
-    """
-    row = visium(folder / "outs")
-    samples = [
-        {**row, "sample": "first", "reference": "atlas"},
-        {**row, "sample": "taught", "reference": "atlas", "pretrain": "yes"},
-    ]
-    run = make_run_folder(folder / "run", sheet(Sample, samples), sheet(Reference, [atlas(folder / "atlas")]))
-    configure(run, **changes)
-    for name in MADE:
-        (run / "results" / name).parent.mkdir(parents=True, exist_ok=True)
-        (run / "results" / name).write_text("made up")
-    for name in ("check.json", "cohort.json"):
-        (run / "results" / name).write_text('{"passed": ["first", "taught"]}')
-    done = (SPARANK.format("first"), "results/cohort.json", "results/samples/taught/filtered.h5ad")
-    touched = snakemake(run, "--touch", "--forceall", *done)
-    assert touched.returncode == 0, touched.stderr[-6000:]
-    return run
+    """A run of which one sample's model and proportions are done."""
+    parts = {part: CONFIG.get(part, {}) | changes.get(part, {}) for part in {*CONFIG, *changes}}
+    return made_up_run(folder, parts, MADE, [SPARANK.format("first")])
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory) -> Path:
     return made(tmp_path_factory.mktemp("sparank"))
-
-
-def configure(run: Path, **changes: dict) -> None:
-    """The config of ``sparank.yaml`` with other keys in its parts."""
-    parts = {part: CONFIG.get(part, {}) | changes.get(part, {}) for part in {*CONFIG, *changes}}
-    (run / "config" / "config.yaml").write_text(yaml.safe_dump(parts))
-
-
-def plan(run: Path, *targets: str) -> dict[str, str]:
-    """The jobs of a dry run: ``rule wildcards`` and all that Snakemake says of the job."""
-    done = snakemake(run, "--dry-run", *targets)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    jobs = re.split(r"\n(?=(?:local)?(?:rule|checkpoint) \w+:)", done.stdout + done.stderr)[1:]
-    names = (
-        re.findall(r"(?:^(?:localrule|rule|checkpoint) |\n    wildcards: )([^:\n]+)", job) for job in jobs
-    )
-    return {" ".join(name): job for name, job in zip(names, jobs, strict=True)}
 
 
 @pytest.fixture
@@ -91,13 +42,6 @@ def run(cohort) -> Path:
         path.write_text(text)
 
 
-def add(run: Path, sample: str, reference: str) -> None:
-    path = run / "config" / "samples.tsv"
-    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    row = table.iloc[[0]].assign(sample=sample, reference=reference)
-    pd.concat([table, row]).to_csv(path, sep="\t", index=False)
-
-
 def test_another_sample_is_deconvolved_and_nothing_is_trained(run):
     add(run, "second", "atlas")
     jobs = plan(run, "all", *map(SPARANK.format, ("first", "second")))
@@ -107,7 +51,7 @@ def test_another_sample_is_deconvolved_and_nothing_is_trained(run):
 
 
 def test_other_methods_and_thresholds_do_not_train(run):
-    configure(run, deconvolution={"methods": ["sparank"]}, filter={"max_counts": 90000})
+    configure(run, CONFIG, deconvolution={"methods": ["sparank"]}, filter={"max_counts": 90000})
     assert list(plan(run, SPARANK.format("first"))) == [
         "filter_spots sample=first",
         "deconvolve_sparank sample=first",
@@ -116,7 +60,7 @@ def test_other_methods_and_thresholds_do_not_train(run):
 
 def test_another_preset_trains_and_the_laptops_profile_gives_it_no_gpu(run):
     """The script hands ``resources.gpu`` to the trainer, which takes 0 for the CPU and never guesses."""
-    configure(run, models={"sparank": {"preset": "small"}})
+    configure(run, CONFIG, models={"sparank": {"preset": "small"}})
     jobs = plan(run, SPARANK.format("first"))
     assert list(jobs) == ["pretrain_sparank reference=atlas", "deconvolve_sparank sample=first"]
     assert re.search(r"resources: .*\bgpu=0\b", jobs["pretrain_sparank reference=atlas"])
@@ -124,7 +68,7 @@ def test_another_preset_trains_and_the_laptops_profile_gives_it_no_gpu(run):
 
 def test_given_weights_are_used_and_never_made_again(run):
     """Not even when the folder is one that this run has made, and another preset would make otherwise."""
-    configure(run, models={"sparank": {"weights": "results/models/sparank-atlas", "preset": "base"}})
+    configure(run, CONFIG, models={"sparank": {"weights": "results/models/sparank-atlas", "preset": "base"}})
     add(run, "without", "")
     jobs = plan(run, SPARANK.format("first"), "results/samples/without/evaluation.parquet")
     assert "deconvolve_sparank sample=without" in jobs
@@ -132,7 +76,7 @@ def test_given_weights_are_used_and_never_made_again(run):
 
 
 def test_one_model_serves_all_samples_where_the_config_names_its_reference(run):
-    configure(run, models={"sparank": {"reference": "atlas"}})
+    configure(run, CONFIG, models={"sparank": {"reference": "atlas"}})
     add(run, "without", "")
     jobs = plan(run, "results/samples/without/evaluation.parquet")
     assert "deconvolve_sparank sample=without" in jobs
@@ -140,14 +84,14 @@ def test_one_model_serves_all_samples_where_the_config_names_its_reference(run):
 
 
 def test_a_model_of_no_reference_stops_before_anything_runs(run):
-    configure(run, models={"sparank": {"reference": "atals"}})
+    configure(run, CONFIG, models={"sparank": {"reference": "atals"}})
     done = snakemake(run, "--dry-run")
     assert done.returncode == 1
     assert "Did you mean 'atlas'?" in done.stdout + done.stderr
 
 
 def test_images_are_embedded_and_their_weight_is_taught_on_the_marked_samples(run):
-    configure(run, **IMAGES)
+    configure(run, CONFIG, **IMAGES)
     jobs = plan(run, SPARANK.format("first"))
     assert "samples/first/embeddings/color.h5ad" in jobs["deconvolve_sparank sample=first"]
     taught = jobs["pretrain_sparank reference=atlas"]
@@ -164,7 +108,7 @@ def test_another_sample_trains_nothing_with_images_either(tmp_path):
 
 
 def test_images_without_a_sample_to_learn_from_stop_before_anything_runs(run):
-    configure(run, **IMAGES)
+    configure(run, CONFIG, **IMAGES)
     path = run / "config" / "samples.tsv"
     path.write_text(path.read_text().replace("\tyes", "\t"))
     done = snakemake(run, "--dry-run")
@@ -184,6 +128,6 @@ def test_page_and_delivery_show_the_model_where_it_runs_and_ask_for_none_elsewhe
     }
     jobs = plan(run, delivery)
     assert not [f"{job}: {name}" for job, names in shown.items() for name in names if name not in jobs[job]]
-    configure(run, deconvolution={"methods": ["nnls"]})
+    configure(run, CONFIG, deconvolution={"methods": ["nnls"]})
     jobs = plan(run, delivery)
     assert not [job for job in shown if "sparank" in jobs[job]]

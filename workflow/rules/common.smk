@@ -204,8 +204,8 @@ def headed_encoders(sample):
 
 def tumor_encoders(sample):
     """Those by which tumour is looked for."""
-    labelled = any(SAMPLES[name].labels for name in COHORT) and HISTOLOGY["tumor_labels"]
-    return headed_encoders(sample) if labelled or HISTOLOGY["heads"] else []
+    labelled = HISTOLOGY["heads"] or any(SAMPLES[name].labels for name in COHORT)
+    return headed_encoders(sample) if HISTOLOGY["tumor_labels"] and labelled else []
 
 
 def head(kind):

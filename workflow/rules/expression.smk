@@ -1,23 +1,26 @@
-rule fit_expression:
-    input:
-        filtered=of_cohort("results/samples/{sample}/filtered.h5ad"),
-        embeddings=of_cohort("results/samples/{sample}/embeddings/{encoder}.h5ad"),
-    output:
-        model=expand("results/models/expression-{{encoder}}/{name}", name=MODEL_FILES[:2]),
-        card="results/models/expression-{encoder}/README.md",
-    log:
-        "logs/models/expression-{encoder}.log",
-    benchmark:
-        "benchmarks/models/expression-{encoder}.tsv"
-    conda:
-        "../../envs/spatial.yaml"
-    resources:
-        mem_mb=megabytes(10, 3000),
-        runtime=60,
-    params:
-        seed=config["seed"],
-    script:
-        "../scripts/fit_expression.py"
+# With given heads there is no such rule: nothing is fitted.
+if not HISTOLOGY["heads"]:
+
+    rule fit_expression:
+        input:
+            filtered=of_cohort("results/samples/{sample}/filtered.h5ad"),
+            embeddings=of_cohort("results/samples/{sample}/embeddings/{encoder}.h5ad"),
+        output:
+            model=expand("results/models/expression-{{encoder}}/{name}", name=MODEL_FILES[:2]),
+            card="results/models/expression-{encoder}/README.md",
+        log:
+            "logs/models/expression-{encoder}.log",
+        benchmark:
+            "benchmarks/models/expression-{encoder}.tsv"
+        conda:
+            "../../envs/spatial.yaml"
+        resources:
+            mem_mb=megabytes(10, 3000),
+            runtime=60,
+        params:
+            seed=config["seed"],
+        script:
+            "../scripts/fit_expression.py"
 
 
 rule predict_expression:

@@ -1,31 +1,34 @@
-rule fit_tumor:
-    input:
-        filtered=of_cohort("results/samples/{sample}/filtered.h5ad", "labels"),
-        embeddings=of_cohort("results/samples/{sample}/embeddings/{encoder}.h5ad", "labels"),
-        labels=lambda wildcards: [
-            waits for name in passed_cohort() for waits in source_files(SAMPLES[name].labels)
-        ],
-    output:
-        model=expand("results/models/tumor-{{encoder}}/{name}", name=MODEL_FILES[:2]),
-        card="results/models/tumor-{encoder}/README.md",
-    log:
-        "logs/models/tumor-{encoder}.log",
-    benchmark:
-        "benchmarks/models/tumor-{encoder}.tsv"
-    conda:
-        "../../envs/spatial.yaml"
-    resources:
-        mem_mb=megabytes(10, 2000),
-        runtime=60,
-    params:
-        rows=lambda wildcards: [
-            SAMPLES[name].located().as_dict() for name in passed_cohort() if SAMPLES[name].labels
-        ],
-        tumor_labels=HISTOLOGY["tumor_labels"],
-        ignored_labels=HISTOLOGY["ignored_labels"],
-        seed=config["seed"],
-    script:
-        "../scripts/fit_tumor.py"
+# With given heads there is no such rule: nothing is fitted.
+if not HISTOLOGY["heads"]:
+
+    rule fit_tumor:
+        input:
+            filtered=of_cohort("results/samples/{sample}/filtered.h5ad", "labels"),
+            embeddings=of_cohort("results/samples/{sample}/embeddings/{encoder}.h5ad", "labels"),
+            labels=lambda wildcards: [
+                waits for name in passed_cohort() for waits in source_files(SAMPLES[name].labels)
+            ],
+        output:
+            model=expand("results/models/tumor-{{encoder}}/{name}", name=MODEL_FILES[:2]),
+            card="results/models/tumor-{encoder}/README.md",
+        log:
+            "logs/models/tumor-{encoder}.log",
+        benchmark:
+            "benchmarks/models/tumor-{encoder}.tsv"
+        conda:
+            "../../envs/spatial.yaml"
+        resources:
+            mem_mb=megabytes(10, 2000),
+            runtime=60,
+        params:
+            rows=lambda wildcards: [
+                SAMPLES[name].located().as_dict() for name in passed_cohort() if SAMPLES[name].labels
+            ],
+            tumor_labels=HISTOLOGY["tumor_labels"],
+            ignored_labels=HISTOLOGY["ignored_labels"],
+            seed=config["seed"],
+        script:
+            "../scripts/fit_tumor.py"
 
 
 rule detect_tumor:
