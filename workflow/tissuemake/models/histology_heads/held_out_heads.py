@@ -1,0 +1,135 @@
+"""Heads that did not see what they are asked about: another donor, or another block of the same section."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tissuemake.evaluation.metrics import presence_precision, presence_rank
+from tissuemake.evaluation.splits import near_block, spatial_blocks
+from tissuemake.models.histology_heads.logistic import LogisticHead, Part, fit_calibrated, usable
+from tissuemake.models.histology_heads.spot_vectors import SpotVectors
+
+FOLDS = 5
+# A neighbouring spot of ST stands 200 µm away: neither tiles nor neighbours are shared across a buffer of this.
+LEAST_BUFFER_UM = 250.0
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The spots of a section that have a label and a tile.
+
+    Attributes
+    ----------
+    vectors, truth
+        (n, features), and (n,) bool, whether it is tumour.
+    fold, near
+        (n,) block of each, and (n, `FOLDS`) whether it lies in or near each block.
+    """
+
+    section: SpotVectors
+    vectors: np.ndarray
+    truth: np.ndarray
+    fold: np.ndarray
+    near: np.ndarray
+
+
+def label_spots(section: SpotVectors, labels: pd.Series, tumor_labels: Sequence[str], seed: int) -> Labelled:
+    """Take the spots of a section that have a label (text by barcode) and a tile."""
+    named = section.spots.obs_names.isin(labels.index) & section.seen
+    barcodes = section.spots.obs_names[named]
+    blocks = spatial_blocks(section.positions, FOLDS, seed)
+    buffer = max(section.tile_um, LEAST_BUFFER_UM)
+    near = np.column_stack([near_block(section.positions, blocks == fold, buffer) for fold in range(FOLDS)])
+    truth = labels.loc[barcodes].isin(list(tumor_labels)).to_numpy(bool)
+    return Labelled(section, section.vectors(named), truth, blocks[named], near[named])
+
+
+def _parts(cohort: list[Labelled]) -> list[Part]:
+    """Folds by donor where several have both sides of it; else by block, other donors always to fit on."""
+    donor = np.concatenate([[part.section.donor] * len(part.truth) for part in cohort])
+    truth = np.concatenate([part.truth for part in cohort])
+    by_donor = [
+        Part(np.flatnonzero(donor != name), np.flatnonzero(donor == name)) for name in np.unique(donor)
+    ]
+    found = usable(by_donor, truth)
+    if len(found) > 1:
+        return found
+    parts, start = [], 0
+    for part in cohort:
+        rows = start + np.arange(len(part.truth))
+        parts += [Part(rows[~part.near[:, fold]], rows[part.fold == fold]) for fold in range(FOLDS)]
+        start += len(part.truth)
+    return parts
+
+
+def fit_together(cohort: Sequence[Labelled]) -> tuple[LogisticHead, float]:
+    """One head for all of `cohort`, and its cross-fitted log loss; see `fit_calibrated`."""
+    vectors = np.concatenate([part.vectors for part in cohort])
+    return fit_calibrated(vectors, np.concatenate([part.truth for part in cohort]), _parts(cohort))
+
+
+def fit_twins(cohort: list[Labelled], donor: str) -> dict[str, LogisticHead]:
+    """Heads that did not see `donor`; where the others lack a class, heads that did not see a block of a section."""
+    others = [part for part in cohort if part.section.donor != donor]
+    if others and len(np.unique(np.concatenate([part.truth for part in others]))) == 2:
+        return {_without(donor): fit_together(others)[0]}
+    heads = {}
+    for part in cohort:
+        if part.section.donor != donor:
+            continue
+        for fold in range(FOLDS):
+            away = ~part.near[:, fold]
+            if len(np.unique(part.truth[away])) == 2:
+                rest = Labelled(
+                    part.section, part.vectors[away], part.truth[away], part.fold[away], part.near[away]
+                )
+                # Serial sections of the donor show the same glands: they stay out.
+                heads[_without_block(part.section.sample, fold)] = fit_together([*others, rest])[0]
+    return heads
+
+
+def _without(donor: str) -> str:
+    return f"without donor {donor}"
+
+
+def _without_block(sample: str, fold: int) -> str:
+    return f"without block {fold} of {sample}"
+
+
+def head_of_spots(section: SpotVectors, config: dict) -> np.ndarray:
+    """Name of the head (spots,) that each spot is asked of."""
+    asked = np.full(section.spots.n_obs, ALL, dtype=object)
+    if section.donor not in config["donors"].values():
+        return asked
+    if _without(section.donor) in config["heads"]:
+        asked[:] = _without(section.donor)
+        return asked
+    if section.sample in config["donors"]:
+        # The same positions and seed give the same blocks as in fitting.
+        blocks = spatial_blocks(section.positions, FOLDS, config["seed"])
+        for fold in range(FOLDS):
+            if _without_block(section.sample, fold) in config["heads"]:
+                asked[blocks == fold] = _without_block(section.sample, fold)
+    return asked
+
+
+def twin_scores(part: Labelled, heads: dict[str, LogisticHead]) -> dict | None:
+    """AUROC and AUPRC of a section's labels by its twins; None where there are none, or only one class is asked."""
+    logit = np.full(len(part.truth), np.nan)
+    if _without(part.section.donor) in heads:
+        logit = heads[_without(part.section.donor)].logit(part.vectors)
+    for fold in range(FOLDS):
+        head = heads.get(_without_block(part.section.sample, fold))
+        if head is not None:
+            logit[part.fold == fold] = head.logit(part.vectors[part.fold == fold])
+    asked = np.isfinite(logit)
+    if len(np.unique(part.truth[asked])) < 2:
+        return None
+    found = {
+        "AUROC": presence_rank(logit[asked], part.truth[asked]),
+        "AUPRC": presence_precision(logit[asked], part.truth[asked]),
+    }
+    return {**found, "spots": int(asked.sum()), "tumor_spots": int(part.truth[asked].sum())}

@@ -1,0 +1,103 @@
+"""Shell: the embedding of the tile around each spot of a section, and what tells the section and the encoder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+from scipy.spatial import cKDTree
+
+from tissuemake.contracts import EMBEDDINGS, FILTERED, read_anndata, read_annotations
+from tissuemake.errors import InputError
+
+
+@dataclass(frozen=True)
+class SpotVectors:
+    """A section as its image shows it.
+
+    Attributes
+    ----------
+    spots
+        obs, ``obsm["spatial"]`` and uns of ``filtered.h5ad``.
+    tiles
+        All tiles: contract EMBEDDINGS.
+    row
+        (spots,) row of each spot's tile in `tiles`; -1 where it has none.
+    """
+
+    spots: ad.AnnData
+    tiles: ad.AnnData
+    row: np.ndarray
+
+    @property
+    def sample(self) -> str:
+        """Name of the sample."""
+        return str(self.spots.uns["tissuemake"]["sample"])
+
+    @property
+    def donor(self) -> str:
+        """Who gave the tissue; a sample without a donor is a donor of its own."""
+        return str(self.spots.uns["tissuemake"].get("donor") or f"sample:{self.sample}")
+
+    @property
+    def microns_per_pixel(self) -> float:
+        """µm per full-resolution pixel."""
+        return float(self.spots.uns["spatial"][self.sample]["scalefactors"]["microns_per_pixel"])
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Spots (n, 2) in µm."""
+        return np.asarray(self.spots.obsm["spatial"], float) * self.microns_per_pixel
+
+    @property
+    def seen(self) -> np.ndarray:
+        """(spots,) whether there is a tile."""
+        return self.row >= 0
+
+    @property
+    def encoder(self) -> str:
+        """Who made the vectors."""
+        return str(self.tiles.uns["tissuemake"]["encoder"])
+
+    @property
+    def tile_um(self) -> float:
+        """Edge of a tile; 0 without tiles."""
+        return float(self.tiles.obs["size_um"].iloc[0]) if self.tiles.n_obs else 0.0
+
+    def vectors(self, spots: np.ndarray) -> np.ndarray:
+        """Vectors (spots, features) of the tiles of `spots` (positions or bool); each must have one."""
+        return np.asarray(self.tiles.X[self.row[spots]], np.float64)
+
+
+def read_spot_vectors(filtered: Path, embeddings: Path) -> SpotVectors:
+    """Find the tile of every observation: its own; a bin's or cell's is the grid tile whose centre is nearest.
+
+    Raises
+    ------
+    InputError
+        ``unreadable_h5ad``, ``broken_contract``.
+    """
+    spots = read_annotations(filtered, FILTERED)
+    tiles = read_anndata(embeddings, EMBEDDINGS)
+    kind = tiles.obs["kind"].astype(str).to_numpy()
+    own = np.flatnonzero(kind == "spot")
+    found = tiles.obs_names[own].get_indexer(spots.obs_names)
+    row = np.where(found >= 0, own[found] if len(own) else -1, -1)
+    found = SpotVectors(spots, tiles, row)
+    if not len(own) and tiles.n_obs:
+        grid = np.flatnonzero(kind == "grid")
+        away, nearest = cKDTree(tiles.obs[["x", "y"]].to_numpy(float)[grid]).query(spots.obsm["spatial"])
+        within = away * found.microns_per_pixel <= found.tile_um * np.sqrt(0.5)
+        found = SpotVectors(spots, tiles, np.where(within, grid[nearest], -1))
+    return found
+
+
+def refuse_other_encoder(section: SpotVectors, config: dict, model: Path, embeddings: Path) -> None:
+    """Raise ``wrong_encoder`` unless `section` was embedded by the encoder of a head's `config`."""
+    if section.encoder != config["encoder"] or list(section.tiles.var_names) != config["features"]:
+        raise InputError(
+            "wrong_encoder",
+            f"{model} was fitted on embeddings of '{config['encoder']}' ({len(config['features'])} features), "
+            f"{embeddings} holds '{section.encoder}' ({section.tiles.n_vars} features).",
+            f"Give the embeddings of '{config['encoder']}', or a head that was fitted on '{section.encoder}'.",
+        )
