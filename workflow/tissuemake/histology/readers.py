@@ -1,18 +1,13 @@
 """Slide readers: OpenSlide, tifffile, plain pictures and arrays, all as `Slide`."""
 
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import openslide
 import tifffile
 
 from tissuemake.histology.image import BAND_PIXELS, Slide, over_white
-
-# A resolution tag of 72 or 300 dpi says how to print a picture, not how large a pixel of tissue is.
-PLAUSIBLE_MPP = (0.05, 20.0)
-UM_PER = {"µm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4}
-UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}
+from tissuemake.resolution import plausible_mpp, tiff_mpp
 
 
 class OpenSlideSlide(Slide):
@@ -23,7 +18,7 @@ class OpenSlideSlide(Slide):
         self._slide = openslide.OpenSlide(str(path))
         self.dimensions = self._slide.dimensions
         self.downsamples = tuple(self._slide.level_downsamples)
-        self.mpp = _plausible(self._slide.properties.get(openslide.PROPERTY_NAME_MPP_X))
+        self.mpp = plausible_mpp(self._slide.properties.get(openslide.PROPERTY_NAME_MPP_X))
 
     def level_dimensions(self, level: int) -> tuple[int, int]:
         """Width and height of a level in its own pixels."""
@@ -59,7 +54,7 @@ class TiffSlide(Slide):
         self._sizes = sizes
         self.dimensions = sizes[0]
         self.downsamples = tuple((sizes[0][0] / w + sizes[0][1] / h) / 2 for w, h in sizes)
-        self.mpp = _tiff_mpp(self._file)
+        self.mpp = tiff_mpp(self._file)
         self._shift = self._surplus_bits()
 
     def _surplus_bits(self) -> int:
@@ -127,28 +122,6 @@ class ArraySlide(FlatSlide):
         self.dimensions = self._pixels.shape[1], self._pixels.shape[0]
         self.downsamples = (1.0,)
         self.mpp = mpp
-
-
-def _tiff_mpp(tiff: tifffile.TiffFile) -> float | None:
-    if tiff.ome_metadata:
-        pixels = ElementTree.fromstring(tiff.ome_metadata).find(".//{*}Pixels")
-        if pixels is not None and pixels.get("PhysicalSizeX"):
-            unit = UM_PER.get(pixels.get("PhysicalSizeXUnit", "µm"), 1.0)
-            return _plausible(float(pixels.get("PhysicalSizeX")) * unit)
-    tags = tiff.pages[0].tags
-    if "XResolution" not in tags or "ResolutionUnit" not in tags:
-        return None
-    numerator, denominator = tags["XResolution"].value
-    unit = UM_PER_RESOLUTION_UNIT.get(int(tags["ResolutionUnit"].value))
-    return _plausible(unit * denominator / numerator) if unit and numerator else None
-
-
-def _plausible(mpp: float | str | None) -> float | None:
-    try:
-        value = float(mpp)
-    except (TypeError, ValueError):
-        return None
-    return value if PLAUSIBLE_MPP[0] <= value <= PLAUSIBLE_MPP[1] else None
 
 
 def _as_rgb(pixels: np.ndarray, shift: int = 0) -> np.ndarray:

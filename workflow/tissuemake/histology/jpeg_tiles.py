@@ -1,0 +1,218 @@
+"""Fast reader of TIFF pyramids of JPEG tiles (svs, generic, OME-TIFF, qptiff): each tile by its offset, once."""
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from imagecodecs import jpeg8_decode
+
+from tissuemake.histology.image import Slide
+from tissuemake.resolution import tiff_mpp
+
+JPEG = 7  # of TIFF's tag Compression
+RGB, YCBCR = 2, 6  # of its tag PhotometricInterpretation
+JFIF = b"JFIF"
+# Of decoded tiles, for every thread that reads: 680 tiles of 256 pixels.
+CACHE_BYTES = 128 * 2**20
+
+
+class NotJpegTiles(ValueError):
+    """The file is no pyramid of JPEG tiles; another reader may open it."""
+
+
+@dataclass(frozen=True)
+class JpegLevel:
+    """One level of the pyramid: where its tiles lie in the file and how their colours are stored.
+
+    Attributes
+    ----------
+    width, height
+        Size of the level in its pixels.
+    tile_width, tile_height
+        Size of a tile; those at the border are padded to it.
+    offsets, sizes
+        int64 of shape (tile rows, tile columns): position and bytes of each tile's JPEG stream.
+    tables
+        Quantisation and Huffman tables that all tiles share (tag JPEGTables), or None.
+    stored
+        Colour space of the streams, where they do not say it themselves.
+    """
+
+    width: int
+    height: int
+    tile_width: int
+    tile_height: int
+    offsets: np.ndarray
+    sizes: np.ndarray
+    tables: bytes | None
+    stored: str | None
+
+    @classmethod
+    def of_page(cls, page: tifffile.TiffPage) -> "JpegLevel":
+        """Describe a page; raises `NotJpegTiles` where it is stored in another way."""
+        if not (
+            page.is_tiled
+            and page.compression == JPEG
+            and page.photometric in (RGB, YCBCR)
+            and page.dtype == np.uint8
+            and page.samplesperpixel == 3
+            and page.planarconfig == 1
+            and page.imagedepth == 1
+        ):
+            raise NotJpegTiles(f"page {page.index} is not made of JPEG tiles of RGB")
+        grid = -(-page.imagelength // page.tilelength), -(-page.imagewidth // page.tilewidth)
+        offsets, sizes = (
+            np.asarray(values, np.int64).reshape(grid) for values in (page.dataoffsets, page.databytecounts)
+        )
+        # Aperio stores RGB untransformed and without a header that would say so.
+        stored = "RGB" if page.photometric == RGB and not page.is_jfif else None
+        size = page.imagewidth, page.imagelength, page.tilewidth, page.tilelength
+        return cls(*size, offsets, sizes, page.jpegtables, stored)
+
+
+class JpegTiledSlide(Slide):
+    """A pyramid of JPEG tiles, read by position and decoded into the slots of a cache.
+
+    The layout is that of TIFF 6.0 (section 15, tiles) with JPEG streams as the TIFF technical note 2 has
+    them: whole streams that share the tables in tag JPEGTables. Levels are reduced pages that follow the
+    first, or its SubIFDs; thumbnails, labels and overviews are none. A tile of no bytes was not scanned and
+    is white. The pixels equal those of OpenSlide and tifffile.
+
+    Reading is ``pread``, which keeps no position, and every thread has a cache of its own: a slide may be
+    shared by threads and carried over a fork. It can be pickled; the copy opens the file again.
+
+    Parameters
+    ----------
+    path
+        The file.
+    cache_bytes
+        Limit of the decoded tiles that each thread keeps; a few are kept in any case.
+
+    Raises
+    ------
+    NotJpegTiles
+        When a level is stored in another way.
+    """
+
+    def __init__(self, path: Path, cache_bytes: int = CACHE_BYTES) -> None:
+        self.path = path
+        self.cache_bytes = cache_bytes
+        with tifffile.TiffFile(path) as tiff:
+            self.levels = [JpegLevel.of_page(page) for page in _pyramid(tiff)]
+            self.mpp = tiff_mpp(tiff)
+        first = self.levels[0]
+        self.dimensions = first.width, first.height
+        self.downsamples = tuple(
+            (first.width / level.width + first.height / level.height) / 2 for level in self.levels
+        )
+        self._caches = threading.local()
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __reduce__(self):
+        return type(self), (self.path, self.cache_bytes)
+
+    def level_dimensions(self, level: int) -> tuple[int, int]:
+        """Width and height of a level in its own pixels."""
+        return self.levels[level].width, self.levels[level].height
+
+    def tile_shape(self, level: int) -> tuple[int, int]:
+        """Width and height of the tiles of a level."""
+        return self.levels[level].tile_width, self.levels[level].tile_height
+
+    def _decode(self, level: int, column: int, row: int, width: int, height: int) -> np.ndarray:
+        described = self.levels[level]
+        tile_width, tile_height = described.tile_width, described.tile_height
+        region = np.empty((height, width, 3), np.uint8)
+        for tile_row in range(row // tile_height, (row + height - 1) // tile_height + 1):
+            top = tile_row * tile_height - row
+            rows = slice(max(top, 0), min(top + tile_height, height))
+            within_rows = slice(rows.start - top, rows.stop - top)
+            for tile_column in range(column // tile_width, (column + width - 1) // tile_width + 1):
+                left = tile_column * tile_width - column
+                start, stop = max(left, 0), min(left + tile_width, width)
+                tile = self._tile(level, tile_row, tile_column)
+                region[rows, start:stop] = tile[within_rows, start - left : stop - left]
+        return region
+
+    def _tile(self, level: int, row: int, column: int) -> np.ndarray:
+        """A decoded tile, which later calls in this thread may overwrite."""
+        described = self.levels[level]
+        shape = described.tile_height, described.tile_width, 3
+        kept = self._cache(shape)
+        key = level, row, column
+        tile = kept.get(key)
+        if tile is None:
+            tile = kept.slot()
+            self._decode_into(tile, described, row, column)
+            kept.put(key, tile)
+        return tile
+
+    def _cache(self, shape: tuple[int, int, int]) -> "_Slots":
+        by_shape = self._caches.__dict__
+        kept = by_shape.get(shape)
+        if kept is None:
+            kept = by_shape[shape] = _Slots(shape, self.cache_bytes)
+        return kept
+
+    def _decode_into(self, tile: np.ndarray, level: JpegLevel, row: int, column: int) -> None:
+        size = int(level.sizes[row, column])
+        if size == 0:
+            tile[:] = 255
+            return
+        stream = os.pread(self._file, size, int(level.offsets[row, column]))
+        if len(stream) < size:
+            raise ValueError(f"the file ends inside of tile {row}, {column}")
+        colours = {"colorspace": level.stored, "outcolorspace": "RGB"}
+        try:
+            jpeg8_decode(stream, tables=level.tables, out=tile, **colours)
+        except ValueError:
+            # Some writers crop the tiles at the border instead of padding them.
+            part = jpeg8_decode(stream, tables=level.tables, **colours)
+            if part.ndim != 3 or (np.greater(part.shape, tile.shape)).any():
+                raise
+            tile[: part.shape[0], : part.shape[1]] = part
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class _Slots:
+    """Least recently used tiles, whose memory is used again: new memory costs a fifth of decoding."""
+
+    def __init__(self, shape: tuple[int, int, int], limit: int) -> None:
+        self._shape = shape
+        self._most = max(4, limit // int(np.prod(shape)))
+        self._tiles: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
+        self._free: list[np.ndarray] = []
+
+    def get(self, key: tuple[int, int, int]) -> np.ndarray | None:
+        tile = self._tiles.get(key)
+        if tile is not None:
+            self._tiles.move_to_end(key)
+        return tile
+
+    def slot(self) -> np.ndarray:
+        """Memory for a tile: new until the limit, then that of the tile longest unused."""
+        if self._free:
+            return self._free.pop()
+        if len(self._tiles) < self._most:
+            return np.empty(self._shape, np.uint8)
+        return self._tiles.popitem(last=False)[1]
+
+    def put(self, key: tuple[int, int, int], tile: np.ndarray) -> None:
+        self._tiles[key] = tile
+
+
+def _pyramid(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """The pages of the largest image, one a level."""
+    series = max(tiff.series, key=lambda one: one.size)
+    if series.axes != "YXS":
+        raise NotJpegTiles(f"the image has axes {series.axes}")
+    return [level.keyframe for level in series.levels]
