@@ -208,6 +208,11 @@ def tumor_encoders(sample):
     return headed_encoders(sample) if HISTOLOGY["tumor_labels"] and labelled else []
 
 
+def of_encoders(encoders, pattern):
+    """Input function: a file for each of the sample's `encoders(sample)`."""
+    return lambda wildcards: collect(pattern, encoder=encoders(wildcards.sample))
+
+
 def head(kind):
     """Input function: the files of the head of that kind that reads an encoder's numbers."""
 

@@ -7,8 +7,11 @@ rule deliver_sample:
         imputed=rules.evaluate_sample.input.imputed,
         domains="results/samples/{sample}/domains.parquet",
         page="results/samples/{sample}/report.html",
-        attributions=of_sparank(sparank_attributions),
-        model=of_sparank(sparank_files),
+        embeddings=rules.cluster_domains.input.embeddings,
+        tumor=rules.report_sample.input.tumor,
+        attributions=rules.report_sample.input.attributions,
+        model=rules.report_sample.input.model,
+        image_model=rules.report_sample.input.image_model,
     output:
         h5ad="results/delivery/{sample}/{sample}.h5ad",
         zarr="results/delivery/{sample}/{sample}.spatialdata.zarr.zip",

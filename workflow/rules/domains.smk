@@ -1,6 +1,7 @@
 rule cluster_domains:
     input:
         filtered="results/samples/{sample}/filtered.h5ad",
+        embeddings=of_encoders(pictured_encoders, "results/samples/{{sample}}/embeddings/{encoder}.h5ad"),
     output:
         domains="results/samples/{sample}/domains.parquet",
     log:

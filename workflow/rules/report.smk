@@ -11,9 +11,14 @@ rule report_sample:
         evaluation="results/samples/{sample}/evaluation.parquet",
         figure="results/samples/{sample}/quality.png",
         tiles="results/samples/{sample}/tiles.parquet",
+        embeddings=rules.cluster_domains.input.embeddings,
+        tumor=of_encoders(tumor_encoders, "results/samples/{{sample}}/tumor/{encoder}.parquet"),
         attributions=of_sparank(sparank_attributions),
         model=of_sparank(sparank_files),
         markers=of_sparank(sparank_markers),
+        image_model=lambda wildcards: (
+            spafoundation_files(wildcards) if "spafoundation" in pictured_encoders(wildcards.sample) else []
+        ),
     output:
         page=report(
             "results/samples/{sample}/report.html",

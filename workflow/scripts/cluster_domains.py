@@ -12,4 +12,5 @@ with logged(snakemake.log[0]):
         Path(snakemake.output.domains),
         resolution=snakemake.params.resolution,
         seed=snakemake.params.seed,
+        embeddings={Path(path).stem: Path(path) for path in snakemake.input.embeddings},
     )

@@ -14,9 +14,16 @@ with logged(snakemake.log[0]):
         proportions={Path(path).stem: Path(path) for path in snakemake.input.proportions},
         imputed={Path(path).stem: Path(path) for path in snakemake.input.imputed},
         attributions={Path(path).stem: Path(path) for path in snakemake.input.attributions},
-        models=dict.fromkeys(["sparank"], Path(snakemake.input.model[0]).parent)
-        if snakemake.input.model
-        else {},
+        models={
+            name: Path(files[0]).parent
+            for name, files in (
+                ("sparank", snakemake.input.model),
+                ("spafoundation", snakemake.input.image_model),
+            )
+            if files
+        },
+        embeddings={Path(path).stem: Path(path) for path in snakemake.input.embeddings},
+        tumor={Path(path).stem: Path(path) for path in snakemake.input.tumor},
         domains=Path(snakemake.input.domains),
         statistics={
             "moran": Path(snakemake.input.moran),
@@ -25,6 +32,7 @@ with logged(snakemake.log[0]):
         },
         evaluation=Path(snakemake.input.evaluation),
         qc_figure=Path(snakemake.input.figure),
+        tiles=Path(snakemake.input.tiles),
         markers=next(map(Path, snakemake.input.markers), None),
         row=snakemake.params.row,
         output=Path(snakemake.output.page),
