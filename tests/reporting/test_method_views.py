@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import ImageColor
 
-from reporting.browser import DESKTOP, PHONE, choose, chromium, console_errors, open_page, overflow, painted
+from reporting.browser import DESKTOP, PHONE, choose, console_errors, open_page, overflow, painted
 from reporting.toy_tissue import LEVEL, LINEAGES, SAMPLE, TYPES, Toy
 from tissuemake import contracts
 from tissuemake.reporting.sample_page import report_sample
@@ -36,18 +36,6 @@ for (const figure of document.querySelectorAll("svg.figure")) {
 }
 return found;
 """
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("profile")) as made:
-        yield made
-
-
-@pytest.fixture
-def page(driver, toy_page):
-    open_page(driver, toy_page)
-    return driver
 
 
 def show_pure_colours(page) -> None:

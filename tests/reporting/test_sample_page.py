@@ -9,7 +9,6 @@ from reporting.browser import (
     DESKTOP,
     PHONE,
     choose,
-    chromium,
     console_errors,
     open_page,
     overflow,
@@ -21,18 +20,6 @@ from reporting.toy_tissue import HOSTILE_GENE, SAMPLE, Toy
 from tissuemake.reporting.sample_page import report_sample
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("profile")) as made:
-        yield made
-
-
-@pytest.fixture
-def page(driver, toy_page):
-    open_page(driver, toy_page)
-    return driver
 
 
 def test_console_is_clean_and_nothing_is_requested(driver, toy_page):

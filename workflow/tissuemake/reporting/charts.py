@@ -91,6 +91,39 @@ def loss_curve(training: pd.DataFrame) -> Markup:
     ).format(CURVE_WIDTH, CURVE_HEIGHT, Markup("").join(parts))
 
 
+def course(training: pd.DataFrame, column: str, title: str) -> Markup:
+    """Draw one measure of a training by step, from 0 up: a fall to nothing shows as one."""
+    line = training[["step", column]].dropna().to_numpy(float)
+    line = _smoothed(line) if len(line) > 120 else line
+    last = float(line[:, 0].max()) or 1.0
+    high, low = max(float(line[:, 1].max()), 1e-9) * 1.05, min(float(line[:, 1].min()), 0.0)
+    width, height, left, floor = 260, 130, 40, 104
+
+    def up(value: float) -> float:
+        return floor - (value - low) / (high - low) * (floor - 8)
+
+    points = [f"{left + step / last * (width - left - 12):.1f} {up(value):.1f}" for step, value in line]
+
+    parts = [
+        Markup('<path class="axis" fill="none" d="M{0} 8V{1}H{2}"/>').format(left, floor, width - 12),
+        Markup('<path class="curve-train" d="M{}"/>').format("L".join(points)),
+        Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(
+            width - 12, floor + 15, number(last)
+        ),
+        Markup('<text x="{}" y="{}" text-anchor="middle">step</text>').format((left + width) / 2, floor + 15),
+        Markup('<text x="{}" y="{}" text-anchor="middle">0</text>').format(left, floor + 15),
+    ]
+    for value in ticks(low, high, wanted=3):
+        parts.append(
+            Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(
+                left - 5, round(up(value) + 4, 1), number(value)
+            )
+        )
+    return Markup(
+        '<svg class="figure" viewBox="0 0 {0} {1}" width="{0}" role="img" aria-label="{2} by training step">{3}</svg>'
+    ).format(width, height, title, Markup("").join(parts))
+
+
 def _smoothed(line: np.ndarray, points: int = 60) -> np.ndarray:
     """Means of `points` runs of neighbouring steps: single batches scatter more than they teach."""
     return np.array([part.mean(axis=0) for part in np.array_split(line, points)])

@@ -2,9 +2,11 @@
 
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import anndata as ad
 import numpy as np
@@ -13,6 +15,14 @@ import pandas as pd
 from tissuemake import contracts, files, provenance
 from tissuemake.contracts import type_columns
 from tissuemake.hierarchy import coarser, stated_hierarchy
+from tissuemake.reporting.delivered_images import (
+    add_predicted,
+    add_tumor,
+    encoder_entries,
+    notices,
+    place_fine,
+)
+from tissuemake.reporting.from_image import is_from_image
 from tissuemake.reporting.models import read_model, summary
 from tissuemake.reporting.pages import plain
 from tissuemake.reporting.spatialdata_zarr import write_spatialdata
@@ -20,7 +30,10 @@ from tissuemake.sheets import PATH_COLUMNS, Sample
 
 MANIFEST = "manifest.json"
 # Files whose number the methods and levels decide: those of an older run must not stay.
-BY_METHOD = ("imputed_*.h5ad", "attributions_*.parquet", "proportions_*.parquet")
+BY_METHOD = (
+    "imputed_*.h5ad", "attributions_*.parquet", "proportions_*.parquet", "tumor_*.parquet", "highres_*.h5ad",
+)  # fmt: skip
+NONE: Mapping[str, Path] = MappingProxyType({})
 # Beside what is read, vendor folders hold tens of gigabytes that no stage opens.
 NEVER_READ = (".bam", ".bai", ".csi", ".cloupe", ".vloupe", ".fastq", ".fastq.gz")
 
@@ -41,13 +54,21 @@ def deliver_sample(
     attributions: dict[str, Path] | None = None,
     models: dict[str, Path] | None = None,
     inputs: list[Path] | None = None,
+    embeddings: Mapping[str, Path] = NONE,
+    tumor: Mapping[str, Path] = NONE,
+    highres: Mapping[str, Path] = NONE,
 ) -> None:
     """Write the delivery of one sample into the folder `output`, ``manifest.json`` last: it vouches for the rest.
 
     ``SAMPLE.h5ad`` (filtered spots with ``obsm["proportions_METHOD"]``, ``obs["dominant_type_METHOD"]`` and
-    ``obs["domain_METHOD"]``), ``proportions_METHOD.LEVEL.parquet`` (rolled up to each coarser level of the
+    ``obs["domain_METHOD"]``, where ``+`` is spelt ``_and_``), ``proportions_METHOD.LEVEL.parquet`` (rolled up to each coarser level of the
     reference), ``imputed_METHOD.h5ad`` (with coordinates and image, so that it plots as well),
     ``SAMPLE.spatialdata.zarr.zip``, ``report.html``.
+
+    What was read off the stained image: ``obs["tumor_probability_ENCODER"]`` (missing where a spot has no tile) and
+    ``tumor_ENCODER.parquet``; ``obsm["image_expression_ENCODER"]`` (spots by genes, log1p(CP10k)), with what is known
+    of its genes and how it was made in ``uns["image_expression"][ENCODER]``; ``highres_ENCODER.h5ad`` (a row per
+    place between and inside spots, with the image).
 
     Parameters
     ----------
@@ -65,6 +86,9 @@ def deliver_sample(
     inputs
         Files, or vendor folders (each file in them counts, except those that no stage reads); None: what the
         row of the sheet names.
+    embeddings, tumor, highres
+        Encoder → file. The embeddings are not delivered: the manifest names their encoders, the licence of their
+        weights, and what that forbids.
 
     Raises
     ------
@@ -77,24 +101,36 @@ def deliver_sample(
     for stale in (output / MANIFEST, *(path for name in BY_METHOD for path in output.glob(name))):
         stale.unlink(missing_ok=True)
     adata, records = gather(filtered, proportions, domains)
+    for encoder, path in tumor.items():
+        records[f"tumor/{encoder}"] = add_tumor(adata, encoder, path)
     outputs = [output / f"{sample}.h5ad"]
-    contracts.write_anndata(adata, outputs[0], contracts.FILTERED)
     for method, path in imputed.items():
         prediction = contracts.read_anndata(path, contracts.IMPUTED)
         records[f"imputation/{method}"] = dict(prediction.uns["tissuemake"])
+        if is_from_image(method, prediction, embeddings):
+            add_predicted(adata, method, prediction)
         outputs.append(output / f"imputed_{method}.h5ad")
         contracts.write_anndata(place(prediction, adata), outputs[-1], contracts.IMPUTED)
+    contracts.write_anndata(adata, outputs[0], contracts.FILTERED)
+    for encoder, path in highres.items():
+        fine = contracts.read_anndata(path, contracts.HIGHRES)
+        records[f"highres/{encoder}"] = dict(fine.uns["tissuemake"])
+        outputs.append(output / f"highres_{encoder}.h5ad")
+        contracts.write_anndata(place_fine(fine, adata), outputs[-1], contracts.HIGHRES)
     levels = write_levels(proportions, output)
     outputs += [output / name for name in levels]
     outputs.append(output / f"{sample}.spatialdata.zarr.zip")
     write_spatialdata(adata, sample, outputs[-1])
     copies = {f"attributions_{method}.parquet": path for method, path in (attributions or {}).items()}
+    copies |= {f"tumor_{encoder}.parquet": path for encoder, path in tumor.items()}
     for name, path in {**copies, "report.html": report}.items():
         outputs.append(output / name)
         with files.atomic(outputs[-1]) as partial:
             shutil.copyfile(path, partial)
-    between = [filtered, check, domains, *proportions.values(), *imputed.values()]
+    by_encoder = [path for found in (embeddings, tumor, highres) for path in found.values()]
+    between = [filtered, check, domains, *proportions.values(), *imputed.values(), *by_encoder]
     between = [ingested, *between] if ingested else between
+    encoders = encoder_entries(embeddings)
     manifest = {
         "sample": sample,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -106,6 +142,8 @@ def deliver_sample(
         "steps": records,
         "levels": levels,
         "models": {method: summary(read_model(folder)) for method, folder in (models or {}).items()},
+        "encoders": encoders,
+        "notices": notices(encoders),
         "inputs": [_entry(path) for given in inputs for path in _files_of(Path(given))],
         "intermediate": [_entry(Path(path)) for path in between],
         "outputs": [_entry(path, output) for path in outputs],
@@ -144,7 +182,7 @@ def how_to_open(sample: str, adata: ad.AnnData) -> dict[str, str]:
     """Return the lines of Python that open and plot the delivery; they differ without an image."""
     image = bool(adata.uns["spatial"].get(sample, {}).get("images"))
     domains = [str(name) for name in adata.obs if str(name).startswith("domain_")]
-    colour = max(domains, default="total_counts")  # "domain_spatial" before "domain_pca"
+    colour = "domain_spatial" if "domain_spatial" in domains else max(domains, default="total_counts")
     return {
         "scanpy": f"sc.pl.spatial(sc.read_h5ad('{sample}.h5ad'), color='{colour}'"
         + (")" if image else ", img_key=None)"),
@@ -173,7 +211,8 @@ def gather(filtered: Path, proportions: dict[str, Path], domains: Path) -> tuple
     clusters = contracts.read_table(domains, contracts.DOMAINS)
     records["domains"] = clusters.attrs.get("tissuemake", {})
     for method in clusters:
-        adata.obs[f"domain_{method}"] = pd.Categorical(
+        # SpatialData takes no "+" in a name.
+        adata.obs[f"domain_{method.replace('+', '_and_')}"] = pd.Categorical(
             clusters[method].reindex(adata.obs_names).astype("object")
         )
     return adata, records

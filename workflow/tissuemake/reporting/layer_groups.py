@@ -3,10 +3,11 @@
 import anndata as ad
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from tissuemake.expression import column_variance
-from tissuemake.reporting.layers import Group, Layer, class_layer
+from tissuemake.reporting.from_image import FromImage
+from tissuemake.reporting.image_layers import fine_groups, image_genes, predicted_groups, tumor_group
+from tissuemake.reporting.layers import MEASURED, Group, Layer, class_layer, column
 from tissuemake.reporting.type_layers import level_groups, type_colours, type_groups
 
 MEASURED_GENES = 40
@@ -25,16 +26,22 @@ def collect_groups(
     domains: pd.DataFrame,
     imputed: dict[str, ad.AnnData],
     moran: pd.DataFrame,
+    image: FromImage | None = None,
 ) -> list[Group]:
     """Return every colouring of a sample, the most telling group first."""
+    image = image or FromImage()
     groups = type_groups(proportions, adata.obs_names, type_colours(proportions))
     # The dominant type is the one picture that shows composition at a glance.
     first = [group for group in groups if group.label.startswith("Dominant")]
-    groups = [*first, domain_group(domains.reindex(adata.obs_names)), *groups[len(first) :]]
+    second = [domain_group(domains.reindex(adata.obs_names)), tumor_group(image, adata.obs_names)]
+    groups = [*first, *second, *groups[len(first) :]]
     groups += level_groups(proportions, adata.obs_names)
-    groups.append(Group("Genes, measured", measured_genes(adata, moran)))
+    groups.append(Group(MEASURED, measured_genes(adata, moran, image_genes(image, adata))))
+    groups += fine_groups(image, adata)
+    groups += predicted_groups(image, adata)
     for method, prediction in imputed.items():
-        groups.append(imputed_group(prediction, method))
+        if method not in image.expression:
+            groups.append(imputed_group(prediction, method))
     groups.append(Group("Quality", quality_layers(adata)))
     return [group for group in groups if group.layers]
 
@@ -45,14 +52,15 @@ def domain_group(domains: pd.DataFrame) -> Group:
     return Group("Tissue domains", [class_layer(str(name), domains[name]) for name in methods])
 
 
-def measured_genes(adata: ad.AnnData, moran: pd.DataFrame) -> list[Layer]:
-    """The genes whose expression is most spatial (Moran's I), filled up with the most variable."""
+def measured_genes(adata: ad.AnnData, moran: pd.DataFrame, also: list[str] = ()) -> list[Layer]:
+    """The genes whose expression is most spatial (Moran's I), filled up with the most variable, and those of `also`."""
     spatial = moran["I"].dropna().sort_values(ascending=False, kind="stable").index
     chosen = [gene for gene in spatial if gene in adata.var_names][:MEASURED_GENES]
     if len(chosen) < MEASURED_GENES:
         variance = pd.Series(column_variance(adata.X), index=adata.var_names).drop(chosen)
         variable = variance[variance > 0].nlargest(MEASURED_GENES - len(chosen))
         chosen += list(variable.index)
+    chosen += [gene for gene in also if gene not in set(chosen)]
     return [Layer(gene, column(adata, gene), "log1p(CP10k)") for gene in chosen]
 
 
@@ -70,7 +78,7 @@ def imputed_group(prediction: ad.AnnData, method: str) -> Group:
         said = "not measured" if not measured[gene] else ""
         said = f"held-out r {r:.2f}" if np.isfinite(r) else said
         label = f"{gene} ({said})" if said else str(gene)
-        layers.append(Layer(label, column(prediction, gene), "predicted log1p(CP10k)"))
+        layers.append(Layer(label, column(prediction, gene), "predicted log1p(CP10k)", key=str(gene)))
     return Group(f"Genes, imputed by {method}", layers, "Predictions, not measurements.")
 
 
@@ -89,9 +97,3 @@ def quality_layers(adata: ad.AnnData) -> list[Layer]:
         ):
             layers.append(Layer(str(name).replace("_", " "), adata.obs[name].to_numpy(float), "score"))
     return layers
-
-
-def column(adata: ad.AnnData, gene: str) -> np.ndarray:
-    """One gene's values as a dense vector."""
-    values = adata[:, gene].X
-    return np.asarray(values.todense() if sp.issparse(values) else values, dtype=float).ravel()

@@ -27,6 +27,21 @@ FACTS = {
 UNESCAPED_BAR = re.compile(r"(?<!\\)\|")
 SCORES = "Scores on held-out donors"
 SAID_ABOVE = ("Training", SCORES)
+# Measures of collapse: when all images get the same answer, and what the reader should see instead.
+WATCHED = {
+    "teacher_entropy": (
+        "Entropy of the teacher",
+        "Nats. Stuck at the logarithm of the number of prototypes: it tells nothing apart; at 0: one answer for all.",
+    ),
+    "feature_sd": (
+        "Spread of the features",
+        "Standard deviation over images. Near 0, all images look the same to it.",
+    ),
+    "effective_rank": (
+        "Effective rank",
+        "How many directions the features fill. Near 1, they lie on one line.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -113,7 +128,7 @@ def model_section(
     markers: pd.DataFrame | None,
     record: dict | None = None,
 ) -> dict:
-    """Return what the page shows of a model: ``facts``, ``scores``, ``card``, ``curve``, ``types``.
+    """Return what the page shows of a model: ``facts``, ``scores``, ``card``, ``curve``, ``watched``, ``types``.
 
     The last are the rows of `speaking_genes`; whatever is not known is empty. A model of a hub has no folder
     here: then `record`, the provenance of the proportions, says which it was.
@@ -121,15 +136,34 @@ def model_section(
     record = record or {}
     named = {"model": record.get("model"), "sha256 of the weights": record.get("weights_sha256")}
     known = [(name, value) for name, value in named.items() if value]
-    found = {"method": method, "facts": known, "scores": [], "card": {}, "curve": None, "types": []}
+    found = {
+        "method": method,
+        "facts": known,
+        "scores": [],
+        "card": {},
+        "curve": None,
+        "watched": [],
+        "types": [],
+    }
     if model is not None:
         found["facts"] = facts_of(model)
         found["scores"] = [line for line in model.card.get(SCORES, []) if isinstance(line, tuple)]
         found["card"] = {title: said for title, said in model.card.items() if title not in SAID_ABOVE}
-        found["curve"] = charts.loss_curve(model.training) if len(model.training) else None
+        # A head fitted in one step has a row, and no course to draw.
+        found["curve"] = charts.loss_curve(model.training) if len(model.training) > 1 else None
+        found["watched"] = watched(model.training)
     if attributions is not None:
         found["types"] = speaking_genes(attributions, markers)
     return found
+
+
+def watched(training: pd.DataFrame) -> list[dict]:
+    """Return a small chart for each measure of collapse that was logged while a model taught itself."""
+    return [
+        {"title": title, "note": note, "svg": charts.course(training, name, title)}
+        for name, (title, note) in WATCHED.items()
+        if name in training and training[name].notna().sum() > 1
+    ]
 
 
 def summary(model: Model) -> dict:

@@ -1,7 +1,9 @@
 """The page of one sample: the tissue to look at first, then everything known about it, in one file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import anndata as ad
 import pandas as pd
@@ -9,11 +11,14 @@ import pandas as pd
 from tissuemake import contracts, files
 from tissuemake.reporting import pages, scores, summaries
 from tissuemake.reporting.comparison import compare_methods
+from tissuemake.reporting.from_image import FromImage, read_from_image, tile_flags
+from tissuemake.reporting.image_section import image_section
 from tissuemake.reporting.layer_groups import collect_groups
 from tissuemake.reporting.models import Model, model_section, read_model
 from tissuemake.reporting.tissue_view import MAX_SHOWN, build_view, small_picture
 from tissuemake.reporting.type_layers import type_colours
 
+NONE: Mapping[str, Path] = MappingProxyType({})
 STYLES = ("base.css", "viewer.css")
 SCRIPTS = ("scene.js", "canvas.js", "viewer.js")
 MISSING = {
@@ -38,6 +43,8 @@ class SampleFiles:
     attributions: dict[str, pd.DataFrame] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
     markers: pd.DataFrame | None = None
+    image: FromImage = field(default_factory=FromImage)
+    tiles: dict = field(default_factory=dict)
 
 
 def report_sample(
@@ -56,6 +63,10 @@ def report_sample(
     attributions: dict[str, Path] | None = None,
     models: dict[str, Path] | None = None,
     markers: Path | None = None,
+    tiles: Path | None = None,
+    embeddings: Mapping[str, Path] = NONE,
+    tumor: Mapping[str, Path] = NONE,
+    highres: Mapping[str, Path] = NONE,
 ) -> None:
     """Write the self-contained HTML page of one sample.
 
@@ -76,9 +87,16 @@ def report_sample(
     qc_figure
         PNG of quality over the tissue, shown as it is.
     attributions, models
-        Method → table of the genes that spoke for each type, and folder of its model; of pretrained methods.
+        Method → table of the genes that spoke for each type, and folder of its model; of pretrained methods. A
+        model that made no proportions (``spafoundation``) is described by itself, with what was watched for
+        collapse where its ``training.parquet`` holds that.
     markers
         Markers of the reference, to compare those genes with.
+    tiles
+        ``tiles.parquet``, to count tiles that are of no use.
+    embeddings, tumor, highres
+        Encoder → file. Those of `imputed` whose record names an encoder, or that are named as one of
+        `embeddings`, are shown as predicted from the image alone.
 
     Raises
     ------
@@ -90,11 +108,12 @@ def report_sample(
         "neighborhood_enrichment": contracts.NEIGHBORHOOD,
         "ligand_receptor": contracts.LIGAND_RECEPTOR,
     }
+    predictions = {m: contracts.read_anndata(p, contracts.IMPUTED) for m, p in imputed.items()}
     found = SampleFiles(
         check=files.read_json(check),
         filtered=contracts.read_anndata(filtered, contracts.FILTERED),
         proportions={m: contracts.read_table(p, contracts.PROPORTIONS) for m, p in proportions.items()},
-        imputed={m: contracts.read_anndata(p, contracts.IMPUTED) for m, p in imputed.items()},
+        imputed=predictions,
         domains=contracts.read_table(domains, contracts.DOMAINS),
         statistics={
             name: contracts.read_table(statistics[name], contract)
@@ -108,6 +127,8 @@ def report_sample(
         },
         models={m: read_model(p) for m, p in (models or {}).items()},
         markers=contracts.read_table(markers, contracts.MARKERS) if markers else None,
+        image=read_from_image(predictions, tumor, highres, embeddings),
+        tiles=tile_flags(tiles) if tiles else {},
     )
     pages.write_page(sample_html(sample, found, row, qc_figure), output)
 
@@ -117,7 +138,9 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
     adata = found.filtered
     about = adata.uns["tissuemake"]
     noun = str(about.get("observation", "spot"))
-    groups = collect_groups(adata, found.proportions, found.domains, found.imputed, found.statistics["moran"])
+    groups = collect_groups(
+        adata, found.proportions, found.domains, found.imputed, found.statistics["moran"], found.image
+    )
     view = build_view(sample, adata, groups)
     main_domain = _main_domain(found.domains)
     records = _provenance(found)
@@ -144,21 +167,17 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
             for method, table in found.proportions.items()
         },
         comparisons=compare_methods(found.proportions, f"{noun}s"),
-        models=[
-            model_section(
-                method,
-                found.models.get(method),
-                found.attributions.get(method),
-                found.markers,
-                table.attrs.get("tissuemake"),
-            )
-            for method, table in found.proportions.items()
-            if method in found.models or method in found.attributions
-        ],
+        models=_models(found),
+        image_section=image_section(found.image, adata, noun),
+        tiles=found.tiles,
         heat_map=summaries.neighbourhood(found.statistics["neighborhood_enrichment"]),
         top_genes=summaries.top_genes(found.statistics["moran"]),
         top_pairs=summaries.top_pairs(found.statistics["ligand_receptor"]),
-        imputations=[summaries.imputation(data, method) for method, data in found.imputed.items()],
+        imputations=[
+            summaries.imputation(data, method)
+            for method, data in found.imputed.items()
+            if method not in found.image.expression
+        ],
         scores=scores.tables(found.evaluation),
         check_findings=found.check.get("findings", []),
         facts=_plain_items(found.check.get("facts", {})),
@@ -167,6 +186,19 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
         row=_plain_items(row),
         missing=MISSING,
     )
+
+
+def _models(found: SampleFiles) -> list[dict]:
+    """A section for each method with a pretrained model, then for models that made no proportions."""
+    named = [name for name in found.proportions if name in found.models or name in found.attributions]
+    named += [name for name in found.models if name not in found.proportions]
+    records = {name: table.attrs.get("tissuemake") for name, table in found.proportions.items()}
+    return [
+        model_section(
+            name, found.models.get(name), found.attributions.get(name), found.markers, records.get(name)
+        )
+        for name in named
+    ]
 
 
 def _main_domain(domains: pd.DataFrame) -> pd.Series | None:
@@ -198,8 +230,15 @@ def _provenance(found: SampleFiles) -> dict[str, dict]:
     records = {}
     for method, table in found.proportions.items():
         records[f"Deconvolution, {method}"] = table.attrs.get("tissuemake", {})
+    for name, encoder in found.image.encoders.items():
+        records[f"Embedding of tiles, {name}"] = encoder.record
     for method, data in found.imputed.items():
-        records[f"Imputation, {method}"] = dict(data.uns["tissuemake"])
+        step = "Expression from the image" if method in found.image.expression else "Imputation"
+        records[f"{step}, {method}"] = dict(data.uns["tissuemake"])
+    for name, table in found.image.tumor.items():
+        records[f"Tumour, {name}"] = table.attrs.get("tissuemake", {})
+    for name, data in found.image.fine.items():
+        records[f"Finer map, {name}"] = dict(data.uns["tissuemake"])
     records["Domains"] = found.domains.attrs.get("tissuemake", {})
     for name, table in found.statistics.items():
         records[name.replace("_", " ").capitalize()] = table.attrs.get("tissuemake", {})

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tissuemake.reporting.layers import Group, Layer
+from tissuemake.reporting.layers import Group, Layer, Points
 from tissuemake.reporting.pages import data_uri
 from tissuemake.reporting.palette import MISSING, viridis
 
@@ -47,6 +47,7 @@ def build_view(sample: str, adata: ad.AnnData, groups: list[Group]) -> TissueVie
     packer = _Packer()
     bits = 16 if adata.n_obs <= FINE_VALUES else 8
     dropped = adata.uns["dropped"]
+    sets, fine = _point_sets(groups, adata.n_obs, rows, packer)
     scene = {
         "count": len(rows),
         "mpp": scales.get("microns_per_pixel", 1.0),
@@ -61,13 +62,17 @@ def build_view(sample: str, adata: ad.AnnData, groups: list[Group]) -> TissueVie
         "dropped": _dropped(dropped, packer),
         "ramp": viridis(64),
         "missing": MISSING,
+        "fine": sets,
         "groups": [
             {
                 "label": group.label,
                 "note": group.note,
-                "layers": [_layer(layer, rows, bits, packer) for layer in group.layers],
+                "fine": fine[i][0],
+                "layers": [
+                    _layer(layer, fine[i][1], 8 if group.points else bits, packer) for layer in group.layers
+                ],
             }
-            for group in groups
+            for i, group in enumerate(groups)
         ],
     }
     return TissueView(image, scene, packer.blob(), len(rows))
@@ -136,6 +141,33 @@ def quantise(values: np.ndarray, bits: int) -> tuple[np.ndarray, float, float]:
     return codes, low, high
 
 
+def _point_sets(
+    groups: list[Group], n_obs: int, rows: np.ndarray, packer: "_Packer"
+) -> tuple[list[dict], list[tuple[int, np.ndarray]]]:
+    """Pack the places of groups that have their own; per group: which set it stands on (-1: spots), and its rows."""
+    shown = np.full(n_obs + 1, -1)
+    shown[rows] = np.arange(len(rows))
+    sets, found = [], []
+    for group in groups:
+        if group.points is None:
+            found.append((-1, rows))
+            continue
+        chosen = choose_rows(len(group.points.xy))
+        found.append((len(sets), chosen))
+        sets.append(_points(group.points, chosen, shown, packer))
+    return sets, found
+
+
+def _points(points: Points, chosen: np.ndarray, shown: np.ndarray, packer: "_Packer") -> dict:
+    return {
+        "count": len(chosen),
+        "diameter": float(points.step),
+        "x": packer.add(points.xy[chosen, 0].astype("<f4")),
+        "y": packer.add(points.xy[chosen, 1].astype("<f4")),
+        "spot": packer.add(shown[points.spots[chosen]].astype("<i4")),
+    }
+
+
 def _layer(layer: Layer, rows: np.ndarray, bits: int, packer: "_Packer") -> dict:
     values = np.asarray(layer.values)[rows]
     if layer.categories:
@@ -143,6 +175,7 @@ def _layer(layer: Layer, rows: np.ndarray, bits: int, packer: "_Packer") -> dict
         codes = np.where(values < 0, 2**bits - 1, values).astype(f"<u{bits // 8}")
         return {
             "label": layer.label,
+            "key": layer.key or layer.label,
             "bits": bits,
             "at": packer.add(codes),
             "categories": list(layer.categories),
@@ -154,12 +187,13 @@ def _layer(layer: Layer, rows: np.ndarray, bits: int, packer: "_Packer") -> dict
     # One bright spot must not darken all the others: the colours end at the 99th percentile.
     ceiling = float(np.percentile(finite, 99)) if len(finite) else high
     floor = min(0.0, low) if low >= 0 and low < 0.3 * high else low
-    if np.isfinite(layer.ceiling):
-        ceiling = layer.ceiling
+    floor = layer.floor if np.isfinite(layer.floor) else floor
+    ceiling = layer.ceiling if np.isfinite(layer.ceiling) else ceiling
     if ceiling <= floor:
         ceiling = high if high > floor else floor + 1.0
     return {
         "label": layer.label,
+        "key": layer.key or layer.label,
         "unit": layer.unit,
         "bits": bits,
         "at": packer.add(codes),

@@ -7,7 +7,7 @@ const MIN_PIE = 3.5;
 
 class TissueCanvas {
   constructor(canvas, scene, picture) {
-    Object.assign(this, { canvas, scene, picture });
+    Object.assign(this, { canvas, scene, picture, places: scene });
     this.context = canvas.getContext("2d");
     this.options = { opacity: 0.85, image: true, dropped: false, fade: false, only: null };
     this.pointers = new Map();
@@ -81,6 +81,7 @@ class TissueCanvas {
 
   show(layer) {
     this.layer = layer;
+    this.places = layer.places;
     this.painted = colourise(this.scene, layer);
     this.options.only = null;
     this.schedule();
@@ -164,19 +165,24 @@ class TissueCanvas {
   }
 
   fillShapes(order, from, to) {
-    const { context, scene } = this;
-    const radius = Math.max(MIN_DOT, (scene.diameter / 2) * this.scale);
-    const round = scene.shape !== "square" && radius > 1.6;
+    const { context, places, ratio } = this;
+    // Edges on whole pixels of the screen: squares that touch show no seams.
+    const snap = (value) => Math.round(value * ratio) / ratio;
+    const radius = Math.max(MIN_DOT, (places.diameter / 2) * this.scale);
+    const round = places.shape !== "square" && radius > 1.6;
     context.beginPath();
     for (let k = from; k < to; k++) {
       const i = order[k];
-      const x = (scene.xs[i] - this.x) * this.scale;
-      const y = (scene.ys[i] - this.y) * this.scale;
+      const x = (places.xs[i] - this.x) * this.scale;
+      const y = (places.ys[i] - this.y) * this.scale;
       if (x < -radius || y < -radius || x > this.width + radius || y > this.height + radius) continue;
       if (round) {
         context.moveTo(x + radius, y);
         context.arc(x, y, radius, 0, 2 * Math.PI);
-      } else context.rect(x - radius, y - radius, 2 * radius, 2 * radius);
+        continue;
+      }
+      const [left, top] = [snap(x - radius), snap(y - radius)];
+      context.rect(left, top, snap(x + radius) - left, snap(y + radius) - top);
     }
     context.fill();
   }
@@ -214,13 +220,14 @@ class TissueCanvas {
     context.fillText(label, left, bottom - 9);
   }
 
-  // The spot under a point of the canvas, or the nearest within a few pixels; -1 for none.
+  // The spot, or finer place, under a point of the canvas, or the nearest within a few pixels; -1 for none.
   spotAt(px, py) {
-    const { scene } = this;
+    const { places } = this;
     const [x, y] = [px / this.scale + this.x, py / this.scale + this.y];
-    let [best, found] = [Math.max(scene.diameter / 2, 6 / this.scale) ** 2, -1];
-    for (let i = 0; i < scene.count; i++) {
-      const away = (scene.xs[i] - x) ** 2 + (scene.ys[i] - y) ** 2;
+    const reach = places.diameter * (places.shape === "square" ? Math.SQRT1_2 : 0.5);
+    let [best, found] = [Math.max(reach, 6 / this.scale) ** 2, -1];
+    for (let i = 0; i < places.count; i++) {
+      const away = (places.xs[i] - x) ** 2 + (places.ys[i] - y) ** 2;
       if (away <= best) [best, found] = [away, i];
     }
     return found;

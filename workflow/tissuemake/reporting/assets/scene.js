@@ -19,11 +19,25 @@ function loadScene() {
   dropped.xs = new Float32Array(buffer, dropped.x, dropped.count);
   dropped.ys = new Float32Array(buffer, dropped.y, dropped.count);
   dropped.codes = new Uint8Array(buffer, dropped.reason, dropped.count);
+  Object.assign(scene, { nameOf: (i) => scene.names[i] });
+  for (const fine of scene.fine) loadPlaces(scene, fine, buffer);
   for (const group of scene.groups)
-    for (const layer of group.layers) layer.codes = codes(layer.bits, layer.at, n);
+    for (const layer of group.layers) {
+      layer.places = scene.fine[group.fine] ?? scene;
+      layer.codes = codes(layer.bits, layer.at, layer.places.count);
+    }
   linkLayers(scene);
   scene.bounds = boundsOf(scene);
   return scene;
+}
+
+// Places of their own, finer than the spots: squares that touch.
+function loadPlaces(scene, fine, buffer) {
+  fine.xs = new Float32Array(buffer, fine.x, fine.count);
+  fine.ys = new Float32Array(buffer, fine.y, fine.count);
+  const spots = new Int32Array(buffer, fine.spot, fine.count);
+  fine.shape = "square";
+  fine.nameOf = (i) => (spots[i] < 0 ? `between ${scene.noun}s` : `inside ${scene.names[spots[i]]}`);
 }
 
 // Pies are made of the layers of another group, shares have their spread in one: they are not stored twice.
@@ -101,26 +115,27 @@ function formatNumber(value) {
 // Which colour each spot has: `bins` index `colours`; the last colour is "missing".
 function colourise(scene, layer) {
   const top = 2 ** layer.bits - 1;
-  const bins = new Uint16Array(scene.count);
+  const { count } = layer.places;
+  const bins = new Uint16Array(count);
   const colours = layer.categories ? layer.colours : scene.ramp;
   const last = colours.length;
   if (layer.categories) {
-    for (let i = 0; i < scene.count; i++) bins[i] = layer.codes[i] === top ? last : layer.codes[i];
+    for (let i = 0; i < count; i++) bins[i] = layer.codes[i] === top ? last : layer.codes[i];
   } else {
     const [low, high] = layer.range;
     const [floor, ceiling] = layer.colour_range;
     const step = (high - low) / (top - 1);
-    for (let i = 0; i < scene.count; i++) {
+    for (let i = 0; i < count; i++) {
       const share = (low + layer.codes[i] * step - floor) / (ceiling - floor);
       bins[i] = layer.codes[i] === top ? last : Math.max(0, Math.min(last - 1, Math.floor(share * last)));
     }
   }
   // Spots of one colour are drawn together, low values first so that high ones stay visible.
   const starts = new Uint32Array(last + 2);
-  for (let i = 0; i < scene.count; i++) starts[bins[i] + 1]++;
+  for (let i = 0; i < count; i++) starts[bins[i] + 1]++;
   for (let b = 0; b <= last; b++) starts[b + 1] += starts[b];
-  const order = new Uint32Array(scene.count);
+  const order = new Uint32Array(count);
   const next = starts.slice();
-  for (let i = 0; i < scene.count; i++) order[next[bins[i]]++] = i;
+  for (let i = 0; i < count; i++) order[next[bins[i]]++] = i;
   return { colours: [...colours, scene.missing], starts, order, bins };
 }

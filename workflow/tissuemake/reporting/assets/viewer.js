@@ -86,11 +86,11 @@ function connect(scene, map, beside) {
   };
   // Another group keeps the type or gene in view: from a share to its uncertainty, from one method to the next.
   const chooseGroup = () => {
-    const before = layers.selectedOptions[0]?.textContent;
-    const labels = scene.groups[groups.value].layers.map((layer) => layer.label);
-    fillSelect(layers, labels);
-    layers.value = Math.max(0, labels.indexOf(before));
-    byId("layer-row").hidden = labels.length < 2;
+    const before = map.layer?.key;
+    const choices = scene.groups[groups.value].layers;
+    fillSelect(layers, choices.map((layer) => layer.label));
+    layers.value = Math.max(0, choices.findIndex(({ key }) => key === before));
+    byId("layer-row").hidden = choices.length < 2;
     choose();
   };
   const chooseBeside = () => {
@@ -99,7 +99,7 @@ function connect(scene, map, beside) {
     byId("maps").classList.toggle("two", shown);
     for (const id of ["beside-map", "beside-legend-box", "map-title"]) byId(id).hidden = !shown;
     if (!shown) return;
-    const layer = group.layers.find(({ label }) => label === chosen().label) ?? group.layers[0];
+    const layer = group.layers.find(({ key }) => key === chosen().key) ?? group.layers[0];
     show(beside, layer, byId("beside-legend-title"), byId("beside-legend"));
     const name = (from, what) => (from.label.includes(what.label) ? from.label : `${from.label}: ${what.label}`);
     byId("map-title").textContent = name(scene.groups[groups.value], chosen());
@@ -107,6 +107,19 @@ function connect(scene, map, beside) {
     beside.resize();
     map.lead();
   };
+  // A button in the page below shows its map, beside another where it says so.
+  const showFrom = ({ dataset }) => {
+    const at = (label) => scene.groups.findIndex((group) => group.label === label);
+    groups.value = at(dataset.group);
+    besideGroups.value = at(dataset.beside) + 1;
+    chooseGroup();
+    const found = scene.groups[groups.value].layers.findIndex(({ key }) => key === dataset.key);
+    layers.value = Math.max(0, found);
+    choose();
+    byId("tissue-view").scrollIntoView();
+  };
+  for (const button of document.querySelectorAll("button.show-map"))
+    button.addEventListener("click", () => showFrom(button));
   fillSelect(groups, scene.groups.map((group) => group.label));
   fillSelect(besideGroups, ["nothing", ...scene.groups.map((group) => group.label)]);
   groups.addEventListener("change", chooseGroup);
@@ -128,12 +141,12 @@ function connectSwitches(scene, map, beside) {
   byId("dropped-row").hidden = !scene.dropped.count;
 }
 
-function connectTooltip(scene, map, tip) {
+function connectTooltip(map, tip) {
   map.onHover = (spot, x, y) => {
     tip.hidden = spot < 0;
     if (spot < 0) return;
     tip.replaceChildren(
-      element("strong", "", scene.names[spot]),
+      element("strong", "", map.places.nameOf(spot)),
       element("span", "", `${map.layer.label}: ${readValue(map.layer, spot)}`),
     );
     const room = map.width - tip.offsetWidth - 8;
@@ -148,8 +161,8 @@ function start() {
   const map = new TissueCanvas(byId("tissue"), scene, picture);
   const beside = new TissueCanvas(byId("tissue-beside"), scene, picture);
   [map.peer, beside.peer] = [beside, map];
-  connectTooltip(scene, map, byId("tooltip"));
-  connectTooltip(scene, beside, byId("beside-tooltip"));
+  connectTooltip(map, byId("tooltip"));
+  connectTooltip(beside, byId("beside-tooltip"));
   connectSwitches(scene, map, beside);
   if (scene.groups.length) connect(scene, map, beside);
   map.draw();
