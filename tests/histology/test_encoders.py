@@ -15,6 +15,7 @@ from tissuemake.contracts import EMBEDDINGS, read_anndata
 from tissuemake.errors import InputError
 from tissuemake.histology import encoders
 from tissuemake.histology.color import FEATURES, color_features
+from tissuemake.histology.encoders import embed
 from tissuemake.histology.stains import measure_staining
 from tissuemake.histology.tile_store import SCHEMA
 from tissuemake.simulate.staining import _colour
@@ -98,7 +99,7 @@ def test_blank_black_and_tiny_tiles_have_finite_features():
 
 
 def test_file_keeps_order_and_place_over_row_groups(tmp_path, monkeypatch):
-    monkeypatch.setattr(encoders, "ROWS_IN_MEMORY", 2)
+    monkeypatch.setattr(embed, "ROWS_IN_MEMORY", 2)
     nuclei = [(x, 56, 4, 4, 0, 1.2) for x in range(10, 110, 12)]
     pictures = [tile(nuclei, eosin=level) for level in (0.9, 0.1, 0.5, 0.3, 0.7)]
     tiles = write_tiles(tmp_path / "t.parquet", pictures)
@@ -130,8 +131,8 @@ def test_no_tiles_give_no_vectors(tmp_path):
 
 def test_at_most_a_batch_of_tiles_is_in_memory(tmp_path, monkeypatch):
     seen, looked = [], []
-    monkeypatch.setattr(encoders, "ROWS_IN_MEMORY", 4)
-    monkeypatch.setattr(encoders, "LOOKED_AT", 3)
+    monkeypatch.setattr(embed, "ROWS_IN_MEMORY", 4)
+    monkeypatch.setattr(embed, "LOOKED_AT", 3)
     monkeypatch.setattr(encoders.ColorEncoder, "look", lambda self, tiles: looked.append(len(tiles)))
     encode = encoders.ColorEncoder.encode
     monkeypatch.setattr(

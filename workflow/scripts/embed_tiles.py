@@ -11,4 +11,6 @@ with logged(snakemake.log[0]):
         Path(snakemake.input.tiles),
         Path(snakemake.output.embeddings),
         encoder=snakemake.wildcards.encoder,
+        weights=snakemake.params.weights or None,
+        gpus=snakemake.resources.get("gpu", 0),
     )
