@@ -122,6 +122,7 @@ class ImagedToy(Toy):
         )
         curve["learning_rate"], curve["seconds"] = 1e-3, step * 0.2
         curve["teacher_entropy"] = 6.2 - step / 150
+        curve["prototype_entropy"] = 6.2 - step / 1500
         curve["feature_sd"] = 0.02 + step / 10_000
         curve["effective_rank"] = 3.0 + np.log(step)
         curve.to_parquet(folder / "training.parquet")

@@ -91,28 +91,32 @@ def loss_curve(training: pd.DataFrame) -> Markup:
     ).format(CURVE_WIDTH, CURVE_HEIGHT, Markup("").join(parts))
 
 
-def course(training: pd.DataFrame, column: str, title: str) -> Markup:
-    """Draw one measure of a training by step, from 0 up: a fall to nothing shows as one."""
-    line = training[["step", column]].dropna().to_numpy(float)
-    line = _smoothed(line) if len(line) > 120 else line
-    last = float(line[:, 0].max()) or 1.0
-    high, low = max(float(line[:, 1].max()), 1e-9) * 1.05, min(float(line[:, 1].min()), 0.0)
+def course(lines: dict[str, np.ndarray], title: str) -> Markup:
+    """Draw one or two measures of a training, each ``(step, value)`` rows, from 0 up: a fall to nothing shows."""
+    lines = {name: _smoothed(line) if len(line) > 120 else line for name, line in lines.items()}
+    everything = np.concatenate(list(lines.values()))
+    last = float(everything[:, 0].max()) or 1.0
+    low, high = min(float(everything[:, 1].min()), 0.0), max(float(everything[:, 1].max()), 1e-9) * 1.05
     width, height, left, floor = 260, 130, 40, 104
 
     def up(value: float) -> float:
         return floor - (value - low) / (high - low) * (floor - 8)
 
-    points = [f"{left + step / last * (width - left - 12):.1f} {up(value):.1f}" for step, value in line]
-
     parts = [
         Markup('<path class="axis" fill="none" d="M{0} 8V{1}H{2}"/>').format(left, floor, width - 12),
-        Markup('<path class="curve-train" d="M{}"/>').format("L".join(points)),
         Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(
             width - 12, floor + 15, number(last)
         ),
         Markup('<text x="{}" y="{}" text-anchor="middle">step</text>').format((left + width) / 2, floor + 15),
         Markup('<text x="{}" y="{}" text-anchor="middle">0</text>').format(left, floor + 15),
     ]
+    for kind, (name, line) in zip(("train", "valid"), lines.items(), strict=False):
+        points = [f"{left + step / last * (width - left - 12):.1f} {up(value):.1f}" for step, value in line]
+        parts.append(
+            Markup('<path class="curve-{}" d="M{}"><title>{}</title></path>').format(
+                kind, "L".join(points), name
+            )
+        )
     for value in ticks(low, high, wanted=3):
         parts.append(
             Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(
@@ -120,7 +124,8 @@ def course(training: pd.DataFrame, column: str, title: str) -> Markup:
             )
         )
     return Markup(
-        '<svg class="figure" viewBox="0 0 {0} {1}" width="{0}" role="img" aria-label="{2} by training step">{3}</svg>'
+        '<svg class="figure" viewBox="0 0 {0} {1}" width="{0}" role="img" aria-label="{2} by training step">'
+        "{3}</svg>"
     ).format(width, height, title, Markup("").join(parts))
 
 

@@ -61,9 +61,9 @@ def deliver_sample(
     """Write the delivery of one sample into the folder `output`, ``manifest.json`` last: it vouches for the rest.
 
     ``SAMPLE.h5ad`` (filtered spots with ``obsm["proportions_METHOD"]``, ``obs["dominant_type_METHOD"]`` and
-    ``obs["domain_METHOD"]``, where ``+`` is spelt ``_and_``), ``proportions_METHOD.LEVEL.parquet`` (rolled up to each coarser level of the
-    reference), ``imputed_METHOD.h5ad`` (with coordinates and image, so that it plots as well),
-    ``SAMPLE.spatialdata.zarr.zip``, ``report.html``.
+    ``obs["domain_METHOD"]``, where ``+`` is spelt ``_and_``), ``proportions_METHOD.LEVEL.parquet`` (rolled up to
+    each coarser level of the reference), ``imputed_METHOD.h5ad`` (with coordinates and image, so that it plots as
+    well), ``SAMPLE.spatialdata.zarr.zip``, ``report.html``.
 
     What was read off the stained image: ``obs["tumor_probability_ENCODER"]`` (missing where a spot has no tile) and
     ``tumor_ENCODER.parquet``; ``obsm["image_expression_ENCODER"]`` (spots by genes, log1p(CP10k)), with what is known

@@ -36,7 +36,7 @@ class Encoder:
     @property
     def restricted(self) -> bool:
         """Whether the licence of the weights forbids commercial use."""
-        stated = self.record.get("commercial_use")
+        stated = self.record.get("commercial")
         return not bool(stated) if stated is not None else bool(RESTRICTED.search(self.licence))
 
 

@@ -74,7 +74,8 @@ def predicted_genes(prediction: ad.AnnData) -> list[str]:
     """The genes predicted best; where none was compared, those whose prediction varies most."""
     score = prediction.var["held_out_r_depth_adjusted"].astype(float).dropna()
     if score.empty:
-        score = pd.Series(column_variance(prediction.X), index=prediction.var_names)
+        some = np.flatnonzero(np.isfinite(column(prediction, prediction.var_names[0])))
+        score = pd.Series(column_variance(prediction.X[some]), index=prediction.var_names)
     return [str(gene) for gene in score.nlargest(PREDICTED_GENES).index]
 
 

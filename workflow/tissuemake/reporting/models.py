@@ -27,21 +27,24 @@ FACTS = {
 UNESCAPED_BAR = re.compile(r"(?<!\\)\|")
 SCORES = "Scores on held-out donors"
 SAID_ABOVE = ("Training", SCORES)
-# Measures of collapse: when all images get the same answer, and what the reader should see instead.
-WATCHED = {
-    "teacher_entropy": (
+# Measures of collapse, when all images get the same answer: columns by their names, a title, and what to look for.
+WATCHED = (
+    (
+        {"of one image": "teacher_entropy", "over all images": "prototype_entropy"},
         "Entropy of the teacher",
-        "Nats. Stuck at the logarithm of the number of prototypes: it tells nothing apart; at 0: one answer for all.",
+        "Nats. The two lines apart: it tells images from each other. Lines that meet are a collapse.",
     ),
-    "feature_sd": (
+    (
+        {"spread": "feature_sd"},
         "Spread of the features",
-        "Standard deviation over images. Near 0, all images look the same to it.",
+        "Over images; 1 where they fill all directions. Near 0, all images look the same to it.",
     ),
-    "effective_rank": (
+    (
+        {"rank": "effective_rank"},
         "Effective rank",
         "How many directions the features fill. Near 1, they lie on one line.",
     ),
-}
+)
 
 
 @dataclass(frozen=True)
@@ -159,11 +162,17 @@ def model_section(
 
 def watched(training: pd.DataFrame) -> list[dict]:
     """Return a small chart for each measure of collapse that was logged while a model taught itself."""
-    return [
-        {"title": title, "note": note, "svg": charts.course(training, name, title)}
-        for name, (title, note) in WATCHED.items()
-        if name in training and training[name].notna().sum() > 1
-    ]
+    found = []
+    for columns, title, note in WATCHED:
+        logged = {
+            name: training[["step", column]].dropna().to_numpy(float)
+            for name, column in columns.items()
+            if column in training and training[column].notna().sum() > 1
+        }
+        if logged:
+            names = list(logged) if len(logged) > 1 else []
+            found.append({"title": title, "note": note, "names": names, "svg": charts.course(logged, title)})
+    return found
 
 
 def summary(model: Model) -> dict:
