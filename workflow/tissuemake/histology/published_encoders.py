@@ -49,7 +49,7 @@ class Published:
     normalisation
         Mean and standard deviation of the channels, of values in 0 to 1.
     options
-        What the model card passes to timm.
+        What timm is told beside the config of the weights, as on the model card or in TRIDENT.
     """
 
     loader: str
@@ -142,7 +142,7 @@ ENCODERS: dict[str, Published] = {
         hub="MahmoodLab/UNI",
         millions=303.4,
         features=1024,
-        options={"init_values": 1e-5, "dynamic_img_size": True},
+        options={"img_size": 224, "patch_size": 16, "init_values": 1e-5, "dynamic_img_size": True},
     ),
     "uni2": Published(
         "timm",
@@ -192,7 +192,14 @@ ENCODERS: dict[str, Published] = {
         millions=631.2,
         features=2560,
         pooling="cls+mean",
-        options=SWIGLU,
+        options={
+            "img_size": 224,
+            "init_values": 1e-5,
+            "reg_tokens": 4,
+            "mlp_ratio": 5.3375,
+            "global_pool": "",
+            **SWIGLU,
+        },
     ),
     "h-optimus-0": Published(
         "timm",
@@ -204,7 +211,7 @@ ENCODERS: dict[str, Published] = {
         millions=1134.8,
         features=1536,
         normalisation=BIOPTIMUS,
-        options={"init_values": 1e-5, "dynamic_img_size": False},
+        options={"img_size": 224, "init_values": 1e-5, "global_pool": "token", "dynamic_img_size": False},
     ),
     "h0-mini": Published(
         "timm",
@@ -217,7 +224,7 @@ ENCODERS: dict[str, Published] = {
         features=1536,
         pooling="cls+mean",
         normalisation=BIOPTIMUS,
-        options=SWIGLU,
+        options={"img_size": 224, **SWIGLU},
     ),
     "ctranspath": Published(
         "ctranspath",

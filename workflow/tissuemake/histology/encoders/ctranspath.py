@@ -22,10 +22,12 @@ class ConvolutionalStem(nn.Module):
     Takes what timm passes to a layer that embeds patches.
     """
 
-    def __init__(self, img_size: int, embed_dim: int, norm_layer: type[nn.Module], **_: object) -> None:
+    def __init__(
+        self, img_size: tuple[int, int], embed_dim: int, norm_layer: type[nn.Module], **_: object
+    ) -> None:
         super().__init__()
-        self.img_size, self.patch_size = (img_size, img_size), (4, 4)
-        self.grid_size = (img_size // 4, img_size // 4)
+        self.img_size, self.patch_size = img_size, (4, 4)
+        self.grid_size = tuple(edge // 4 for edge in img_size)
         first, second = embed_dim // 8, embed_dim // 4
         self.proj = nn.Sequential(
             *_halve(3, first), *_halve(first, second), nn.Conv2d(second, embed_dim, kernel_size=1)
