@@ -48,9 +48,3 @@ def test_gpus_are_named_and_use_bfloat16_where_they_have_it(monkeypatch):
     assert device.name == "2 x NVIDIA A100" and device.torch_name == "cuda"
     pretend(monkeypatch, ["Tesla V100"], (7, 0))
     assert given_device(1).name == "Tesla V100" and given_device(1).precision == "32-true"
-
-
-def test_precision_can_be_asked_for():
-    assert given_device(0).with_precision("bf16-mixed").precision == "bf16-mixed"
-    with pytest.raises(ValueError, match="16-mixed"):
-        given_device(0).with_precision("16-mixed")

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from tissuemake import sources
+from tissuemake.errors import InputError
+
 
 def read_delimited(path: str | Path, **options: object) -> pd.DataFrame:
     """Read a table separated by tabs, semicolons or commas, gzipped or not, in UTF-8 with or without a BOM.
@@ -32,6 +35,49 @@ def read_delimited(path: str | Path, **options: object) -> pd.DataFrame:
         return pd.read_csv(path, sep=separator, encoding="utf-8-sig", **options)
     except zlib.error as error:
         raise OSError(f"damaged gzip: {error}") from error
+
+
+def read_columns(path: str | Path, columns: tuple[str, ...], what: str, key: str) -> pd.DataFrame:
+    """Read a person's table of text that must have `columns`.
+
+    Parameters
+    ----------
+    what
+        The table in words, ``gene aliases``: the last word names the errors.
+    key
+        Where the config names the table.
+
+    Raises
+    ------
+    InputError
+        ``missing_…``, ``unreadable_…`` and ``bad_…``, each naming `key`.
+    """
+    path, name = Path(path), what.split()[-1]
+    wanted = " and ".join(columns)
+    if not path.is_file():
+        raise InputError(
+            f"missing_{name}",
+            f"The table of {what} '{path}' does not exist.",
+            f"{sources.unset_variables(path)}Correct the key {key} of the config; relative paths start at the run "
+            "folder.",
+        )
+    try:
+        table = read_delimited(path, dtype=str, keep_default_na=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(
+            f"unreadable_{name}",
+            f"The table of {what} {path} cannot be read ({error}).",
+            f"Give a csv or tsv with the columns {wanted} in {key} of the config.",
+        ) from error
+    absent = [column for column in columns if column not in table]
+    if absent:
+        raise InputError(
+            f"bad_{name}",
+            f"The table of {what} {path}: column '{absent[0]}' is missing "
+            f"(it has {', '.join(map(str, table.columns))}).",
+            f"Give a table with the columns {wanted} in {key} of the config.",
+        )
+    return table
 
 
 def read_by_barcode(path: str | Path) -> pd.DataFrame:

@@ -1,11 +1,9 @@
 """Ground floor: the device a job was given: a GPU if the scheduler gave one, else the CPU; never a silent swap."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tissuemake.errors import InputError
-
-PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
@@ -34,16 +32,6 @@ class Device:
         """The device as torch calls it; the first one where there are several."""
         return "cuda" if self.accelerator == "gpu" else "cpu"
 
-    def with_precision(self, precision: str) -> "Device":
-        """Return the device with another precision.
-
-        bfloat16 is 1.6 to 2 times as fast as 32 bit on a CPU with bf16 units, for products of a few hundred
-        columns or more; below that, casting costs what it saves. So a CPU uses it only when asked.
-        """
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision is one of {PRECISIONS}, not {precision!r}")
-        return replace(self, precision=precision)
-
 
 def given_device(gpus: int) -> Device:
     """Return the device for a job that was given `gpus` GPUs by its scheduler (0: the CPU).
@@ -59,6 +47,8 @@ def given_device(gpus: int) -> Device:
     if gpus < 0:
         raise ValueError(f"gpus is {gpus}; it counts devices")
     if gpus == 0:
+        # bfloat16 is 1.6 to 2 times as fast on a CPU with bf16 units for products of a few hundred columns or more;
+        # below that, casting costs what it saves; without such units it is far slower.
         return Device("cpu", 1, f"cpu ({torch.get_num_threads()} threads)", "32-true")
     seen = torch.cuda.device_count()
     if seen < gpus:

@@ -1,14 +1,11 @@
 """Ground floor: former gene symbols and what they are called now, built in and from a person's table."""
 
-import zlib
 from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
-from tissuemake import sources
-from tissuemake.delimited import read_delimited
-from tissuemake.errors import InputError
+from tissuemake.delimited import read_columns
 
 # Renamings by the nomenclature committees (HGNC, MGI) that atlases of different years disagree on, among them
 # the families that spreadsheets turn into dates. Rows without an organism hold for both.
@@ -36,7 +33,7 @@ def read_aliases(table: str | Path | None = None, organism: str = "") -> dict[st
     """
     pairs = _of_organism(_built_in(), organism)
     if table:
-        given = _of_organism(_read(Path(table)), organism)
+        given = _of_organism(_tidy(read_columns(table, ("alias", "symbol"), "gene aliases", KEY)), organism)
         pairs = pd.concat([pairs[~pairs["alias"].isin(given["alias"])], given])
     pairs = pairs.drop_duplicates(["alias", "symbol"])
     doubtful = pairs["alias"].duplicated(keep=False) | pairs["alias"].isin(pairs["symbol"])
@@ -50,32 +47,6 @@ def _built_in() -> pd.DataFrame:
 
 def _of_organism(pairs: pd.DataFrame, organism: str) -> pd.DataFrame:
     return pairs[pairs["organism"].isin(["", organism])]
-
-
-def _read(path: Path) -> pd.DataFrame:
-    remedy = f"Give a csv or tsv with the columns alias and symbol in {KEY} of the config."
-    if not path.is_file():
-        raise InputError(
-            "missing_aliases",
-            f"The table of gene aliases '{path}' does not exist.",
-            f"{sources.unset_variables(path)}Correct the key {KEY} of the config; relative paths start at the "
-            "run folder.",
-        )
-    try:
-        pairs = read_delimited(path, dtype=str, keep_default_na=False)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(
-            "unreadable_aliases", f"The table of gene aliases {path} cannot be read ({error}).", remedy
-        ) from error
-    absent = [name for name in ("alias", "symbol") if name not in pairs]
-    if absent:
-        raise InputError(
-            "bad_aliases",
-            f"The table of gene aliases {path}: column '{absent[0]}' is missing "
-            f"(it has {', '.join(map(str, pairs.columns))}).",
-            remedy,
-        )
-    return _tidy(pairs)
 
 
 def _tidy(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -1,13 +1,10 @@
 """Ground floor: a person's table of orthologs, one-to-one pairs only."""
 
-import zlib
 from pathlib import Path
 
 import pandas as pd
 
-from tissuemake import sources
-from tissuemake.delimited import read_delimited
-from tissuemake.errors import InputError
+from tissuemake.delimited import read_columns
 
 
 def read_orthologs(table: str | Path, source: str, target: str) -> pd.Series:
@@ -31,30 +28,7 @@ def read_orthologs(table: str | Path, source: str, target: str) -> pd.Series:
     InputError
         ``missing_orthologs``, ``unreadable_orthologs``, ``bad_orthologs``, each naming the config's key.
     """
-    path = Path(table)
-    if not path.is_file():
-        raise InputError(
-            "missing_orthologs",
-            f"The table of orthologs '{path}' does not exist.",
-            f"{sources.unset_variables(path)}Correct the key reference.orthologs of the config; relative "
-            "paths start at the run folder.",
-        )
-    try:
-        pairs = read_delimited(path, dtype=str, keep_default_na=False)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(
-            "unreadable_orthologs",
-            f"The table of orthologs {path} cannot be read ({error}).",
-            f"Give a csv or tsv with the columns {source} and {target} in reference.orthologs of the config.",
-        ) from error
-    absent = [name for name in (source, target) if name not in pairs]
-    if absent:
-        raise InputError(
-            "bad_orthologs",
-            f"The table of orthologs {path}: column '{absent[0]}' is missing "
-            f"(it has {', '.join(map(str, pairs.columns))}).",
-            f"Give a table with the columns {source} and {target} in reference.orthologs of the config.",
-        )
+    pairs = read_columns(table, (source, target), "orthologs", "reference.orthologs")
     pairs = pairs[[source, target]].apply(lambda column: column.str.strip()).drop_duplicates()
     pairs = pairs[(pairs != "").all(axis=1)]
     single = ~pairs[source].duplicated(keep=False) & ~pairs[target].duplicated(keep=False)
