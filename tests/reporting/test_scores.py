@@ -58,3 +58,24 @@ def test_a_cohort_compares_methods_on_the_same_samples():
         "s": "a",
         "hard": "b",
     }
+
+
+def test_methods_that_see_the_image_alone_are_ranked_among_themselves():
+    blind = evaluation(("neighbors", "held_out_r", 0.3), ("gene_mean", "held_out_r", 0.0)).assign(group="")
+    image = evaluation(("color", "held_out_r", 0.5), ("gene_mean", "held_out_r", 0.0)).assign(group="image")
+    both = pd.concat([blind, image]).assign(task="imputation")
+    first, second = scores.tables(both)
+    assert (first["task"], second["task"]) == ("imputation", "imputation, from the image alone")
+    assert [row["method"] for row in first["rows"]] == ["neighbors", "gene_mean"]
+    assert [row["method"] for row in second["rows"]] == ["color", "gene_mean"]
+    assert all(table["rows"][0]["cells"][0]["best"] for table in (first, second))
+    winners = [table["winners"][0]["best"]["method"] for table in scores.cohort_tables(both)]
+    assert winners == ["neighbors", "color"]
+
+
+def test_tumour_is_ranked_by_auroc():
+    found = evaluation(("color", "auroc", 0.9), ("color", "auprc", 0.5), ("prevalence", "auroc", 0.5))
+    (table,) = scores.tables(found.assign(task="tumor"))
+    assert table["task"] == "tumour, from the image alone"
+    assert [metric["name"] for metric in table["metrics"]] == ["AUROC", "AUPRC"]
+    assert [row["method"] for row in table["rows"]] == ["color", "prevalence"]

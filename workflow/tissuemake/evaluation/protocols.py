@@ -1,7 +1,9 @@
 """What is scored for a sample, from which files, and the tables that gather all samples."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -11,20 +13,23 @@ from tissuemake.contracts import (
     FILTERED,
     IMPUTED,
     PROPORTIONS,
+    TUMOR,
     UNKNOWN,
     known_shares,
     read_anndata,
     read_table,
     write_table,
 )
-from tissuemake.evaluation import scores
+from tissuemake.evaluation import image_scores, scores
 from tissuemake.evaluation.tables import level_of_truth, read_labels, read_truth
 from tissuemake.hierarchy import at_level
 from tissuemake.provenance import measured
 
 log = logging.getLogger(__name__)
 
-TASKS = ("deconvolution", "imputation", "domains")
+IMAGE = "image"
+
+TASKS = ("deconvolution", "imputation", "domains", "tumor")
 
 
 def evaluate_sample(
@@ -40,8 +45,14 @@ def evaluate_sample(
     *,
     source_path: str = "",
     seed: int = 0,
+    tumor: Mapping[str, str | Path] = MappingProxyType({}),
+    tumor_labels: Sequence[str] = (),
+    ignored_labels: Sequence[str] = (),
 ) -> None:
     """Score a sample's files and write a tidy table: sample, task, method, metric, value, cost.
+
+    Column ``group`` is "image" where genes were predicted from the image alone: such methods are scored on other
+    genes, and by a stricter depth adjustment, than those that see other genes, and are compared among themselves.
 
     Parameters
     ----------
@@ -55,6 +66,11 @@ def evaluate_sample(
         The sample's own h5ad, for ``labels`` of the form ``obs:COLUMN``.
     seed
         Of the baselines of domains: k-means and permuted labels.
+    tumor
+        Encoder → ``tumor/{encoder}.parquet``; scored where the sample has labels, on spots whose label the head
+        did not see.
+    tumor_labels, ignored_labels
+        Labels that are tumour (empty: those that the head was taught), and labels that say neither.
 
     Raises
     ------
@@ -65,24 +81,33 @@ def evaluate_sample(
     compositions = {method: read_table(path, PROPORTIONS) for method, path in proportions.items()}
     predictions = {method: read_anndata(path, IMPUTED) for method, path in imputed.items()}
     regions = read_table(domains, DOMAINS) if domains else pd.DataFrame(index=spots.obs_names)
+    suspicions = {encoder: read_table(path, TUMOR) for encoder, path in tumor.items()}
     costs = {
         "deconvolution": {
             method: table.attrs.get("tissuemake", {}) for method, table in compositions.items()
         },
         "imputation": {method: table.uns["tissuemake"] for method, table in predictions.items()},
         "domains": dict.fromkeys(regions, regions.attrs.get("tissuemake", {})),
+        "tumor": {encoder: table.attrs.get("tissuemake", {}) for encoder, table in suspicions.items()},
     }
+    pictured = {name: table for name, table in predictions.items() if image_scores.from_image(table)}
+    others = {name: table for name, table in predictions.items() if name not in pictured}
     with measured("evaluation", sample=sample, seed=seed) as record:
         known = read_truth(truth, spots.obs_names) if truth and compositions else None
-        zones = read_labels(labels, spots, source_path) if labels and len(regions.columns) else None
+        asked = len(regions.columns) or suspicions
+        zones = read_labels(labels, spots, source_path) if labels and asked else None
         types = {method: known_shares(table) for method, table in compositions.items()}
         compared = types if known is None else _as_truth(compositions, known, record)
         unknown = {method: table[UNKNOWN] for method, table in compositions.items() if UNKNOWN in table}
         found = {
-            "deconvolution": scores.composition(compared, known, unknown) + scores.agreement(types),
-            "imputation": scores.imputation(predictions, spots) if predictions else [],
-            "domains": scores.domains(regions.loc[spots.obs_names], spots, zones, seed)
+            ("deconvolution", ""): scores.composition(compared, known, unknown) + scores.agreement(types),
+            ("imputation", ""): scores.imputation(others, spots) if others else [],
+            ("imputation", IMAGE): image_scores.expression(pictured, spots) if pictured else [],
+            ("domains", ""): scores.domains(regions.loc[spots.obs_names], spots, zones, seed)
             if len(regions.columns)
+            else [],
+            ("tumor", ""): image_scores.tumor(suspicions, spots, zones, tumor_labels, ignored_labels)
+            if zones is not None
             else [],
         }
     write_table(_tidy(sample, found, costs), output, EVALUATION, record)
@@ -102,10 +127,10 @@ def _as_truth(
     return shares
 
 
-def _tidy(sample: str, found: dict[str, scores.Scores], costs: dict) -> pd.DataFrame:
+def _tidy(sample: str, found: dict[tuple[str, str], scores.Scores], costs: dict) -> pd.DataFrame:
     """One row per score; seconds and memory are those of the job that made the file, NaN for baselines."""
     rows = []
-    for task, values in found.items():
+    for (task, group), values in found.items():
         for method, metric, value in values:
             cost = costs[task].get(method, {})
             rows.append(
@@ -118,16 +143,18 @@ def _tidy(sample: str, found: dict[str, scores.Scores], costs: dict) -> pd.DataF
                     "seconds": float(cost.get("seconds", "nan")),
                     "peak_memory_mb": float(cost.get("peak_memory_mb", "nan")),
                     "baseline": method not in costs[task],
+                    "group": group,
                 }
             )
-    return _typed(pd.DataFrame(rows, columns=[*EVALUATION.columns, "baseline"]))
+    return _typed(pd.DataFrame(rows, columns=[*EVALUATION.columns, "baseline", "group"]))
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """An empty table has the same column types as a full one."""
-    text = dict.fromkeys(("sample", "task", "method", "metric"), str)
+    text = dict.fromkeys(("sample", "task", "method", "metric", "group"), str)
     numbers = dict.fromkeys(("value", "seconds", "peak_memory_mb"), float)
-    return table.astype({**text, **numbers, "baseline": bool})
+    group = table["group"].fillna("") if "group" in table else ""
+    return table.assign(group=group).astype({**text, **numbers, "baseline": bool})
 
 
 def collect_evaluation(tables: list[str | Path], outputs: dict[str, str | Path]) -> None:
@@ -138,7 +165,7 @@ def collect_evaluation(tables: list[str | Path], outputs: dict[str, str | Path])
     outputs
         File by task; a task that no sample has gives an empty table with the same columns.
     """
-    empty = pd.DataFrame(columns=[*EVALUATION.columns, "baseline"])
+    empty = pd.DataFrame(columns=[*EVALUATION.columns, "baseline", "group"])
     read = [read_table(path, EVALUATION) for path in tables]
     read = [table for table in read if len(table)]
     rows = pd.concat(read, ignore_index=True) if read else empty

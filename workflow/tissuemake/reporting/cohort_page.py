@@ -113,7 +113,10 @@ def read_evaluations(paths: list[Path]) -> pd.DataFrame:
     tables = [table for table in tables if len(table)]
     if not tables:
         return pd.DataFrame(columns=contracts.EVALUATION.columns)
-    return pd.concat(tables, ignore_index=True).drop_duplicates(["sample", "task", "method", "metric"])
+    table = pd.concat(tables, ignore_index=True)
+    # A baseline may stand in two groups of a task.
+    named = [name for name in ("sample", "task", "group", "method", "metric") if name in table]
+    return table.drop_duplicates(named)
 
 
 def _rejected(name: str, finding: dict) -> Entry:

@@ -5,6 +5,7 @@ import pandas as pd
 # Metrics by which methods are ranked, the one that decides first. Others are facts: shown, never won.
 RANKED = (
     "pearson", "pearson_shared", "aupr", "rmse", "jsd", "held_out_r_depth_adjusted", "held_out_r", "ari", "nmi",
+    "auroc", "auprc",
 )  # fmt: skip
 LOWER_IS_BETTER = ("rmse", "jsd")
 NAMES = {
@@ -19,17 +20,33 @@ NAMES = {
     "ari": "ARI",
     "nmi": "NMI",
     "neighbors_alike": "neighbours alike",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "tumor_spots": "tumour spots",
 }
+TASK_NAMES = {"tumor": "tumour, from the image alone"}
+# Methods that are scored on other genes and by another adjustment than the rest of their task, among themselves.
+GROUPS = {"": "", "image": ", from the image alone"}
 
 
 def tables(evaluation: pd.DataFrame) -> list[dict]:
     """Return one table per task of a sample.
 
-    Each has ``task``, ``metrics``, ``rows`` (``method``, ``baseline``, a cell ``{"value", "best"}`` per metric),
-    ``pairs`` (agreement of two methods) and ``details``: scores that carry a name in brackets
+    Each has ``task`` (its name), ``metrics``, ``rows`` (``method``, ``baseline``, a cell ``{"value", "best"}`` per
+    metric), ``pairs`` (agreement of two methods) and ``details``: scores that carry a name in brackets
     (``pearson[T cell]``), as a table of its own per metric.
     """
-    return [_table(str(task), part) for task, part in evaluation.groupby("task", sort=True)]
+    return [_table(name, part) for _, name, part in _by_task(evaluation)]
+
+
+def _by_task(evaluation: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Task, its name for reading, and its scores; a task's groups stand apart."""
+    group = evaluation["group"].fillna("").astype(str) if "group" in evaluation else ""
+    rows = evaluation.assign(group=group)
+    return [
+        (str(task), TASK_NAMES.get(str(task), str(task)) + GROUPS.get(own, f", {own}"), part)
+        for (task, own), part in rows.groupby(["task", "group"], sort=True)
+    ]
 
 
 def cohort_tables(evaluation: pd.DataFrame) -> list[dict]:
@@ -39,12 +56,12 @@ def cohort_tables(evaluation: pd.DataFrame) -> list[dict]:
     are over those that all of them share (``samples`` of ``of``), if there are any.
     """
     found = []
-    for task, part in evaluation.groupby("task", sort=True):
+    for task, name, part in _by_task(evaluation):
         shared = shared_samples(part)
-        table = _table(str(task), part[part["sample"].isin(shared)])
+        table = _table(name, part[part["sample"].isin(shared)])
         table["of"] = int(part["sample"].nunique())
         winners = [
-            {"sample": str(sample), "best": best_method(own, table["task"])}
+            {"sample": str(sample), "best": best_method(own, task)}
             for sample, own in part.groupby("sample", sort=True)
         ]
         winners = [winner for winner in winners if winner["best"]]
