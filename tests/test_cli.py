@@ -56,6 +56,19 @@ def test_pretrain_says_what_prepares_a_reference(tmp_path):
     assert "reference.h5ad does not exist" in done.stderr and "tissuemake reference" in done.stderr
 
 
+def test_encoders_are_listed_with_what_may_be_done_with_them():
+    lines = tissuemake("encoders").stdout.splitlines()
+    assert [line.split()[0] for line in lines][:3] == ["color", "resnet50", "phikon"]
+    uni = next(line for line in lines if line.startswith("uni "))
+    assert "non-commercial" in uni and "gated" in uni and "MahmoodLab/UNI" in uni
+
+
+def test_a_checkpoint_that_is_none_is_one_message(tmp_path):
+    done = tissuemake("import-checkpoint", str(tmp_path / "vit.pth"), "-o", str(tmp_path / "model"))
+    assert done.returncode == 1
+    assert "vit.pth" in done.stderr and "remedy:" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_a_table_is_rolled_up_to_a_level_it_names(tmp_path):
     table = pd.DataFrame({"CD4": [0.25, 0.5], "CD8": [0.75, 0.5]}, index=["s1", "s2"])
     record = {"method": "nnls", "hierarchy": {"family": {"CD4": "T", "CD8": "T"}}}

@@ -1,4 +1,4 @@
-"""Commands that estimate cell types: pretrain a model, and deconvolve with it or by a method of its own."""
+"""Commands around models: pretrain one or import a published one; estimate cell types with it or by a method."""
 
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +41,35 @@ def pretrain(
     kept = checkpoints or output.with_name(f"{output.name}-checkpoints")
     pretrain_sparank(file, table, output, preset=preset, seed=seed, gpus=gpus, checkpoints=kept)
     typer.echo(f"{output}: use it with tissuemake deconvolve SAMPLE.h5ad --model {output}")
+
+
+@app.command()
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="Published checkpoint (.pth) of iBOT, DINO or SpaFoundation.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
+    part: Annotated[str, typer.Option(help="teacher or student; the teacher if not given.")] = "",
+    normalisation: Annotated[
+        str, typer.Option(help="How it was fed: imagenet (as iBOT trains), or none (values 0 to 1).")
+    ] = "imagenet",
+    licence: Annotated[
+        str, typer.Option(help="Under which the weights may be used; deliveries show it.")
+    ] = "",
+) -> None:
+    """Convert a published Vision Transformer to a model folder; no code that is in the file is run.
+
+    Example: tissuemake import-checkpoint spafoundation_1m_vitb16.pth -o spafoundation
+    """
+    from tissuemake.models.spafoundation import published
+
+    if normalisation not in published.NORMALISATIONS:
+        raise InputError(
+            "bad_value",
+            f"--normalisation is '{normalisation}'.",
+            f"Choose among {', '.join(published.NORMALISATIONS)}.",
+        )
+    said = {"licence": licence} if licence else {}
+    published.import_checkpoint(file, output, part=part or None, normalisation=normalisation, **said)
+    typer.echo(f"{output}: name it in the config (models: spafoundation: weights)")
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tissuemake.cli.options import Output, Seed, app
+from tissuemake.cli.options import Gpus, Output, Seed, app
 from tissuemake.errors import InputError
 from tissuemake.files import read_json
 from tissuemake.sheets import Sample
@@ -153,19 +153,51 @@ def tiles(
 
 @app.command()
 def embed(
-    tiles: Annotated[Path, typer.Argument(help="Parquet written by `tiles`.")],
+    tiles: Annotated[Path, typer.Argument(help="File written by `tiles`.")],
     output: Output,
     encoder: Annotated[
-        str, typer.Option(help="color: stains, textures and nuclei; nothing to train.")
+        str, typer.Option(help="A name that `encoders` lists, or spafoundation for a model of your own.")
     ] = "color",
+    weights: Annotated[
+        str, typer.Option(help="Folder, file or hub id of the weights; from the encoder's hub if not given.")
+    ] = "",
+    gpus: Gpus = 0,
 ) -> None:
     """Encode H&E tiles as vectors.
 
     Example: tissuemake embed tiles.parquet -o color.h5ad
-    """
-    from tissuemake.histology.encoders import embed_tiles
 
-    embed_tiles(tiles, output, encoder=encoder)
+    Example: tissuemake embed tiles.parquet -o phikon.h5ad --encoder phikon --weights downloads/phikon
+    """
+    if encoder == "spafoundation":
+        if not weights:
+            raise InputError(
+                "weights_needed",
+                "--encoder spafoundation needs --weights, the model that encodes.",
+                "Give its folder or hub id.",
+            )
+        from tissuemake.models.spafoundation.encode import embed_spafoundation
+
+        embed_spafoundation(tiles, weights, output, gpus=gpus)
+    else:
+        from tissuemake.histology.encoders import embed_tiles
+
+        embed_tiles(tiles, output, encoder=encoder, weights=weights or None, gpus=gpus)
+
+
+@app.command()
+def encoders() -> None:
+    """List the tile encoders: features, whether they may be used commercially, access, licence, hub.
+
+    Example: tissuemake encoders | grep open
+    """
+    from tissuemake.histology.published_encoders import ENCODERS
+
+    for name, entry in ENCODERS.items():
+        use = "commercial" if entry.commercial else "non-commercial"
+        typer.echo(
+            f"{name:<12}{entry.features:>5}  {use:<15}{entry.access:<9} {entry.licence}  {entry.hub}".rstrip()
+        )
 
 
 @app.command()
