@@ -2,7 +2,6 @@
 
 import copy
 import os
-import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -10,13 +9,12 @@ import jsonschema
 import yaml
 
 from tissuemake.errors import InputError
+from tissuemake.hub import HUB_ID
 from tissuemake.sheets import check_source, nearest
 from tissuemake.sources import unset_variables
 
 # The value of `weights` that asks for a model to be made here.
 PRETRAIN = "pretrain"
-# What the hub calls a model: owner/name, and perhaps a revision.
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
 
 

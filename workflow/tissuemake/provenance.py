@@ -9,7 +9,18 @@ from importlib.metadata import PackageNotFoundError, version
 
 from tissuemake import __version__
 
-RECORDED = ("anndata", "scanpy", "squidpy", "spatialdata", "torch", "numpy", "scipy", "pandas")
+RECORDED = (
+    "anndata",
+    "scanpy",
+    "squidpy",
+    "spatialdata",
+    "torch",
+    "transformers",
+    "timm",
+    "numpy",
+    "scipy",
+    "pandas",
+)
 
 
 @contextmanager

@@ -1,9 +1,7 @@
 """A model is a folder: weights (safetensors), config.json, loss curve, card. Written whole, checked when loaded."""
 
 import json
-import re
 from collections.abc import Mapping
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tissuemake import hub
 from tissuemake.errors import InputError
 from tissuemake.files import atomic, read_json, remove, sha256, write_json, write_text
 from tissuemake.models.curve import Curve
@@ -20,7 +19,6 @@ KINDS = ("sparank", "spafoundation", "sagefm", "quadflow", "expression", "tumor"
 WEIGHTS, CONFIG, TRAINING, CARD = "model.safetensors", "config.json", "training.parquet", "README.md"
 FILES = (WEIGHTS, CONFIG, TRAINING, CARD)
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-HUB_ID = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
 def save_model(
@@ -87,7 +85,7 @@ def load_model(where: str | Path, kind: str | None = None) -> tuple[dict[str, Te
     ------
     InputError
         ``missing_model``, ``missing_model_file``, ``pickle_refused``, ``unreadable_model``, ``model_format``,
-        ``wrong_model``, ``weights_changed``; for a hub id ``missing_package`` or ``hub_unreachable``.
+        ``wrong_model``, ``weights_changed``; for a hub id those of `hub.download`.
     """
     folder = _find(where)
     config = _checked_config(folder, kind)
@@ -165,33 +163,16 @@ def _find(where: str | Path) -> Path:
     folder = Path(where).expanduser()
     if str(where) and folder.is_dir():  # an empty string would be the working directory
         return folder
-    hub = HUB_ID.fullmatch(str(where)) if isinstance(where, str) else None
-    if hub is None:
+    asked = hub.HUB_ID.fullmatch(where) if isinstance(where, str) else None
+    if asked is None:
         raise InputError(
             "missing_model",
             f"There is no model folder {where}.",
             "Correct the path (relative ones start at the run folder), give a hub id ORG/NAME, or train it "
             "(weights: pretrain).",
         )
-    return _download(hub["name"], hub["revision"])
-
-
-def _download(name: str, revision: str | None) -> Path:
-    by_hand = f"Or download it elsewhere, copy the folder here and give its path instead of '{name}'."
-    try:
-        hub = import_module("huggingface_hub")
-    except ImportError as error:
-        raise InputError(
-            "missing_package",
-            f"'{name}' is no folder here; to load it as a hub id needs the package huggingface_hub ({error}).",
-            f"Correct the path, or: pip install huggingface_hub. {by_hand}",
-        ) from error
-    try:
-        # Nothing but our files: a pickle that lies beside them never arrives.
-        return Path(hub.snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
-    except Exception as error:  # the hub's errors share no base class
-        raise InputError(
-            "hub_unreachable",
-            f"'{name}' is no folder here, and the hub did not give it ({type(error).__name__}: {error}).",
-            f"Check the name, the revision, HF_TOKEN for a private model and the network. {by_hand}",
-        ) from error
+    # Nothing but our files: a pickle that lies beside them never arrives.
+    by_hand = (
+        f"Or download it elsewhere, copy the folder here and give its path instead of '{asked['name']}'."
+    )
+    return hub.download(asked["name"], asked["revision"], FILES, by_hand)

@@ -83,9 +83,12 @@ def _weights_file(folder: Path) -> Path:
     for file in (SAFETENSORS, PICKLE):
         if (folder / file).is_file():
             return folder / file
+    checkpoints = list(folder.glob("*.pth"))
+    if len(checkpoints) == 1:
+        return checkpoints[0]
     raise InputError(
         "missing_model_file",
-        f"{folder} has neither {SAFETENSORS} nor {PICKLE}.",
+        f"{folder} has neither {SAFETENSORS} nor {PICKLE}, nor a .pth file.",
         "Copy the whole folder of the model as the hub has it.",
     )
 
