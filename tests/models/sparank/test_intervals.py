@@ -10,6 +10,7 @@ from tissuemake.models.sparank.deconvolve import open_model
 from tissuemake.models.sparank.intervals import (
     COVERAGE,
     EDGES,
+    SECTION_EDGES,
     SMALLEST_SD,
     calibrated_sd,
     coverage,
@@ -59,13 +60,14 @@ def covered(said, targets, factors):
 
 
 def test_intervals_cover_nine_in_ten_on_fresh_sections(factors, fresh):
-    assert len(factors) == len(EDGES) + 1 and min(factors) > 0
+    assert torch.tensor(factors).shape == (len(EDGES) + 1, len(SECTION_EDGES) + 1)
+    assert torch.tensor(factors).min() > 0
     everywhere, present = covered(*fresh, factors)
     assert abs(everywhere - COVERAGE) < 0.04 and abs(present - COVERAGE) < 0.05
 
 
 def test_a_shrunken_sd_does_not_cover(factors, fresh):
-    everywhere, present = covered(*fresh, [0.5 * factor for factor in factors])
+    everywhere, present = covered(*fresh, [[0.5 * factor for factor in row] for row in factors])
     assert everywhere < COVERAGE - 0.04 and present < COVERAGE - 0.1
 
 
@@ -74,7 +76,7 @@ def test_one_factor_for_all_would_be_too_narrow_for_the_present_types(taught, le
     said, targets = answers(taught, lessons[0])
     ratio = torch.cat([((t - s.mean).abs() / s.sd).flatten() for s, t in zip(said, targets, strict=True)])
     single = float(ratio.quantile(0.9)) / 1.645
-    _, present = covered(*fresh, [single] * 5)
+    _, present = covered(*fresh, [[single] * 4] * 5)
     assert present < COVERAGE - 0.03
 
 
@@ -84,15 +86,33 @@ def test_the_factor_is_the_ninetieth_percentile_of_its_bin():
     lesson = Says.lesson(torch.stack([0.5 + errors, 0.05 + 2 * errors], dim=1))
     factors = fit_intervals(Says(), [lesson])
     sd = Says()(None, None, None).sd
-    assert factors[3] == pytest.approx(0.091 / (1.645 * float(sd[0, 0])), rel=0.02)
-    assert factors[1] == pytest.approx(0.182 / (1.645 * float(sd[0, 1])), rel=0.02)
+    # The section's means are the shares: the last bin for 0.5, the one before it for 0.05.
+    assert factors[3][3] == pytest.approx(0.091 / (1.645 * float(sd[0, 0])), rel=0.02)
+    assert factors[1][2] == pytest.approx(0.182 / (1.645 * float(sd[0, 1])), rel=0.02)
 
 
-def test_a_bin_that_is_hardly_seen_takes_the_factor_of_all():
+def test_a_bin_that_is_hardly_seen_takes_the_factor_of_its_row_or_of_all():
     errors = torch.arange(1, 101) / 1000
     factors = fit_intervals(Says(), [Says.lesson(torch.stack([0.5 + errors, 0.05 + 2 * errors], dim=1))])
-    assert factors[0] == factors[2] == factors[4] and min(factors[1], factors[3]) < factors[0]
-    assert factors[0] <= max(factors[1], factors[3])
+    assert len({*factors[1]}) == len({*factors[3]}) == 1  # never seen elsewhere in the row
+    assert factors[0] == factors[2] == factors[4] and min(factors[1][0], factors[3][0]) < factors[0][0]
+    assert factors[0][0] <= max(factors[1][0], factors[3][0])
+
+
+def test_a_type_that_is_rare_in_a_section_has_a_factor_of_its_own():
+    """Two sections with the same small shares; where the type is rare they are right, elsewhere wrong by 0.01."""
+    mean = torch.full((200, 2), 0.005)
+    common = mean.clone()
+    common[100:, 1] = 0.4
+    sections = [Composition(each, torch.full((200,), 9.0)) for each in (mean, common)]
+    error = torch.zeros(200, 2)
+    error[:100, 1] = 0.01 * torch.arange(1, 101) / 100
+    lessons = [Says.lesson(mean), Says.lesson(common + error)]
+    said = iter(sections)
+    factors = fit_intervals(lambda *given: next(said), lessons)
+    assert factors[0][0] == 0 and factors[0][3] > 0
+    sd = calibrated_sd(sections[1], factors)
+    assert (sd[:100, 1] > 0).all() and not sd[:100, 0].any()
 
 
 class Says:
@@ -114,10 +134,12 @@ class Says:
 def test_each_share_is_scaled_by_the_factor_of_its_bin():
     mean = torch.tensor([[0.01, 0.05, 0.2, 0.5, 0.24], [0.0, 0.0, 0.0, 0.0, 1.0]])
     said = Composition(mean, torch.tensor([3.0, 3.0]))
-    sd = calibrated_sd(said, [1.0, 2.0, 3.0, 4.0, 5.0])
-    torch.testing.assert_close(sd[0], said.sd[0] * torch.tensor([1.0, 2.0, 3.0, 4.0, 3.0]))
+    factors = [[row + 0.1 * column for column in range(4)] for row in range(1, 6)]
+    sd = calibrated_sd(said, factors)
+    # Means over the section: 0.005, 0.025, 0.1, 0.25, 0.62.
+    torch.testing.assert_close(sd[0], said.sd[0] * torch.tensor([1.0, 2.1, 3.2, 4.3, 3.3]))
     # A share of which the network is certain still has an interval.
-    assert sd[1].tolist() == pytest.approx([SMALLEST_SD] * 4 + [5 * SMALLEST_SD])
+    assert sd[1].tolist() == pytest.approx([SMALLEST_SD * f for f in (1.0, 1.1, 1.2, 1.3, 5.3)])
 
 
 def test_coverage_counts_what_lies_inside():

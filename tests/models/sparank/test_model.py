@@ -9,7 +9,7 @@ from torch import Generator
 
 from tissuemake.models.sparank import section
 from tissuemake.models.sparank.architecture import HEADS, PRESETS, VALUES, Architecture
-from tissuemake.models.sparank.model import Composition, Reference, SpaRank
+from tissuemake.models.sparank.model import NONE, REFITS, Composition, Reference, SpaRank
 
 GENES, TYPES = 200, 5
 SMALL = Architecture(width=16, layers=1, heads=2, reads=6, tokens=32, token_layers=1)
@@ -138,18 +138,38 @@ def test_what_the_atlas_says_of_unmeasured_genes_has_no_influence():
     same(said(made, seen, measured, Reference(junk, medians, known.kinds)), said(made, seen, measured, known))
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_untrained_the_answer_is_that_of_least_squares(head):
-    made, measured, known = network(head, taught=False), panel(), reference()
-    seen = counts() * measured
+def least_squares(seen, measured, known, rounds):
     found = section.survey(seen, measured, known.signature)
     adapted = known.signature * (found.factors * measured)[:, None]
-    shares = section.refit(seen, adapted, section.fit(seen, adapted))
+    shares = section.fit(seen, adapted)
+    for _ in range(rounds):
+        shares = section.refit(seen, adapted, shares)
+    return shares
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_untrained_the_answer_is_that_of_least_squares(head):
+    made, measured, known = network(head, taught=False).train(), panel(), reference()
+    seen = counts() * measured
+    shares = least_squares(seen, measured, known, 1)
     floor = float(made.floor.detach().exp())
     mean = said(made, seen, measured, known).mean
     expected = (shares + floor) / (shares + floor).sum(1, keepdim=True)
     torch.testing.assert_close(mean[:, :TYPES] / mean[:, :TYPES].sum(1, keepdim=True), expected)
     assert mean[:, TYPES].max() < 0.15 and floor < 0.02
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_the_answer_is_the_geometric_mean_of_the_networks_and_least_squares(head):
+    made, measured, known = network(head), panel(), reference()
+    seen = counts() * measured
+    pooled, own = said(made, seen, measured, known), said(made.train(), seen, measured, known)
+    torch.testing.assert_close(pooled.mean[:, TYPES], own.mean[:, TYPES])
+    torch.testing.assert_close(pooled.concentration, own.concentration)
+    expected = torch.sqrt(own.mean[:, :TYPES] * (least_squares(seen, measured, known, REFITS) + NONE))
+    found = pooled.mean[:, :TYPES] / pooled.mean[:, :TYPES].sum(1, keepdim=True)
+    torch.testing.assert_close(found, expected / expected.sum(1, keepdim=True), atol=1e-5, rtol=1e-4)
+    assert (pooled.mean - own.mean).abs().max() > 0.05
 
 
 def test_a_survey_of_the_whole_section_serves_its_parts():

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from tissuemake.models.sparank import section
 from tissuemake.models.sparank.fusion import ImageGate
 from tissuemake.models.sparank.intervals import calibrated_sd
-from tissuemake.models.sparank.model import Reference, SpaRank
+from tissuemake.models.sparank.model import Composition, Reference, SpaRank
 
 # Memory grows with spots times genes of one part, not of the section.
 SPOTS_AT_ONCE = 512
@@ -45,7 +45,7 @@ def compose(
     counts: Tensor,
     measured: Tensor,
     reference: Reference,
-    intervals: Sequence[float],
+    intervals: Sequence[Sequence[float]],
     *,
     gate: ImageGate | None = None,
     images: Tensor | None = None,
@@ -64,7 +64,7 @@ def compose(
         (spots, features) tile embeddings, and (spots,) whether a spot has one; used when there is a `gate`.
     """
     surveyed = survey_section(counts, measured, reference, seed)
-    means, sds, gates = [], [], []
+    answers, gates = [], []
     for start in range(0, len(counts), SPOTS_AT_ONCE):
         part = slice(start, start + SPOTS_AT_ONCE)
         spots = counts[part].float() * measured
@@ -73,10 +73,11 @@ def compose(
             panel = measured.float().mean().expand(len(spots))
             z, opened = gate(z, spots.sum(1), panel, images[part], None if seen is None else seen[part])
             gates.append(opened)
-        said = network.head(z)
-        means.append(said.mean)
-        sds.append(calibrated_sd(said, intervals))
-    return Answer(torch.cat(means), torch.cat(sds), torch.cat(gates) if gates else None)
+        answers.append(network.head(z))
+    said = Composition(
+        torch.cat([part.mean for part in answers]), torch.cat([part.concentration for part in answers])
+    )
+    return Answer(said.mean, calibrated_sd(said, intervals), torch.cat(gates) if gates else None)
 
 
 def attribute(

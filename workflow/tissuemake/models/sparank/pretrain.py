@@ -144,7 +144,9 @@ def _split(atlas: ad.AnnData, genes: np.ndarray, seed: int) -> _Split:
     return _Split(taught, examined, types, f"{int(held_out.sum())} cells of {donors}")
 
 
-def _examine(network: SpaRank, split: _Split, spots: int, seed: int) -> tuple[list[float], dict[str, float]]:
+def _examine(
+    network: SpaRank, split: _Split, spots: int, seed: int
+) -> tuple[list[list[float]], dict[str, float]]:
     """Factors of the intervals, and scores; on fresh sections: those that chose the weights would flatter both."""
     cells, reference = split.examined.cells, split.examined.reference
     intervals = fit_intervals(network, exam(cells, reference, spots, seed + 1, CALIBRATION_SECTIONS))
@@ -174,7 +176,7 @@ def _origin(atlas: ad.AnnData) -> dict:
 
 
 @torch.no_grad()
-def _scores(network: SpaRank, lessons: list, intervals: list[float]) -> dict[str, float]:
+def _scores(network: SpaRank, lessons: list, intervals: list[list[float]]) -> dict[str, float]:
     """Divergence and coverage of the 90% intervals on sections that chose nothing."""
     losses, covered, squares = [], [], []
     for lesson in lessons:
