@@ -8,7 +8,7 @@ import pandas as pd
 
 from tissuemake.evaluation.metrics import presence_precision, presence_rank
 from tissuemake.evaluation.splits import near_block, spatial_blocks
-from tissuemake.models.histology_heads.logistic import LogisticHead, Part, fit_calibrated, usable
+from tissuemake.models.histology_heads.logistic import LogisticHead, Part, fit_calibrated, prior_logit, usable
 from tissuemake.models.histology_heads.spot_vectors import SpotVectors
 
 FOLDS = 5
@@ -65,10 +65,10 @@ def _parts(cohort: list[Labelled]) -> list[Part]:
     return parts
 
 
-def fit_together(cohort: Sequence[Labelled]) -> tuple[LogisticHead, float]:
+def fit_together(cohort: Sequence[Labelled], prior: float | None = None) -> tuple[LogisticHead, float]:
     """One head for all of `cohort`, and its cross-fitted log loss; see `fit_calibrated`."""
     vectors = np.concatenate([part.vectors for part in cohort])
-    return fit_calibrated(vectors, np.concatenate([part.truth for part in cohort]), _parts(cohort))
+    return fit_calibrated(vectors, np.concatenate([part.truth for part in cohort]), _parts(cohort), prior)
 
 
 def fit_twins(cohort: list[Labelled], donor: str) -> dict[str, LogisticHead]:
@@ -80,6 +80,7 @@ def fit_twins(cohort: list[Labelled], donor: str) -> dict[str, LogisticHead]:
     for part in cohort:
         if part.section.donor != donor:
             continue
+        prior = prior_logit(np.concatenate([other.truth for other in [*others, part]]))
         for fold in range(FOLDS):
             away = ~part.near[:, fold]
             if len(np.unique(part.truth[away])) == 2:
@@ -87,7 +88,7 @@ def fit_twins(cohort: list[Labelled], donor: str) -> dict[str, LogisticHead]:
                     part.section, part.vectors[away], part.truth[away], part.fold[away], part.near[away]
                 )
                 # Serial sections of the donor show the same glands: they stay out.
-                heads[_without_block(part.section.sample, fold)] = fit_together([*others, rest])[0]
+                heads[_without_block(part.section.sample, fold)] = fit_together([*others, rest], prior)[0]
     return heads
 
 

@@ -56,9 +56,10 @@ def fit_tumor(
     """Fit a head on all sections, and twins that did not see a donor (or, of a lone donor, a block) each.
 
     Logistic regression with a ridge penalty on standardised embeddings, by principal components where features
-    outnumber spots. Penalty and calibration (Platt's sigmoid) come from log odds that are cross-fitted by donor;
-    of a lone donor by 5 blocks of its sections (k-means of positions), without spots within a tile's edge (at
-    least 250 µm) of the block asked.
+    outnumber spots, both classes weighted alike. Penalty and calibration (Platt's sigmoid) come from log odds that
+    are cross-fitted by donor; of a lone donor by 5 blocks of its sections (k-means of positions), without spots
+    within a tile's edge (at least 250 µm) of the block asked. Then the share of tumour among the labels is added;
+    heads without a block get that of the whole section, or their answers would not compare.
 
     Parameters
     ----------
