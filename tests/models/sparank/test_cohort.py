@@ -69,7 +69,7 @@ def untaught():
         "genes": GENES,
         "gene_ids": [""] * len(GENES),
         "medians": reference.medians.tolist(),
-        "intervals": [[1.0] * 4] * 5,
+        "intervals": [[1.0] * 4] * 7,
         "organism": "human",
         "reference": "toy",
     }

@@ -127,7 +127,7 @@ def test_types_that_share_no_gene_have_attributions():
     found = torch.poisson(shares @ signature.T / 20, generator=Generator().manual_seed(1))
     torch.manual_seed(0)
     network = SpaRank(Architecture(width=16, layers=1, heads=2, reads=6), 40, 4).eval()
-    mean = compose(network, found, all_genes, known, [[1.0] * 4] * 5).mean
+    mean = compose(network, found, all_genes, known, [[1.0] * 4] * 7).mean
     assert attribute(network, found, all_genes, known, mean).isfinite().all()
 
 

@@ -33,7 +33,7 @@ def test_the_folder_says_what_the_model_is(tiny_model, prepared):
     assert config["gene_ids"] == [tiny.IDS[tiny.GENES.index(gene)] for gene in config["genes"]]
     assert config["reference"] == "toy" and config["organism"] == "human"
     assert config["held_out"] == "60 cells of held-out donors"
-    assert len(config["intervals"]) == 5 and min(map(min, config["intervals"])) > 0
+    assert len(config["intervals"]) == 7 and min(map(min, config["intervals"])) > 0
     state, _ = load_model(tiny_model, "sparank")
     network = {name: value for name, value in state.items() if name.startswith("network.")}
     assert config["parameters"] == sum(value.numel() for value in network.values())

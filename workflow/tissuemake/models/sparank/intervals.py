@@ -18,7 +18,7 @@ COVERAGE = 0.9
 # Normal quantile of a central 90% interval.
 Z = 1.645
 # Upper edges of the bins of the predicted share and of the mean over the section, the last open.
-EDGES = (0.02, 0.1, 0.3, 0.6)
+EDGES = (0.005, 0.02, 0.05, 0.1, 0.3, 0.6)
 SECTION_EDGES = (0.01, 0.03, 0.1)
 FEWEST = 30
 SMALLEST_SD = 1e-4
