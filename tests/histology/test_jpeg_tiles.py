@@ -245,6 +245,34 @@ def test_the_cache_holds_no_more_than_its_limit_and_serves_what_it_holds(tmp_pat
         np.testing.assert_array_equal(whole, one.read_level(0, 0, 0, WIDTH, HEIGHT))
 
 
+@pytest.mark.parametrize("downsample", [1.0, 2.0, 1.37, 0.6])
+def test_many_regions_are_those_of_single_reads(tmp_path, picture, downsample):
+    path = write_levels(tmp_path / "slide.tif", picture)
+    corners = np.random.default_rng(1).uniform(-80, 600, (40, 2))
+    with open_slide(path) as slide:
+        regions = dict(slide.read_many(corners, 100, 90, downsample))
+        assert sorted(regions) == list(range(40))
+        for index, region in regions.items():
+            np.testing.assert_array_equal(region, slide.read(*corners[index], 100, 90, downsample))
+        assert list(slide.read_many(np.empty((0, 2)), 100, 90, downsample)) == []
+
+
+@pytest.mark.parametrize("cache_tiles", [1000, 24])
+def test_many_regions_decode_each_tile_once_whatever_their_order(tmp_path, picture, monkeypatch, cache_tiles):
+    path = write_levels(tmp_path / "slide.tif", picture, tile=32)
+    slide = JpegTiledSlide(path, cache_bytes=cache_tiles * 32 * 32 * 3)
+    decoded = []
+    decode = slide._decode_into
+    monkeypatch.setattr(slide, "_decode_into", lambda *a: decoded.append(a[2:]) or decode(*a))
+    corners = np.stack(np.meshgrid(np.arange(0, 672, 28), np.arange(0, 490, 28)), axis=2).reshape(-1, 2)
+    for _ in slide.read_many(np.random.default_rng(0).permutation(corners), 28, 28):
+        pass
+    assert len(set(decoded)) == 21 * 16
+    assert len(slide._cache((32, 32, 3))._tiles) <= min(cache_tiles, 60)
+    # Stripes as narrow as a cache of 24 tiles makes them share a column of tiles with their neighbours.
+    assert len(decoded) <= (21 * 16 if cache_tiles == 1000 else 1.15 * 21 * 16)
+
+
 def test_a_slide_is_shared_by_threads_processes_and_copies(tmp_path, picture):
     path = write_levels(tmp_path / "slide.tif", picture)
     slide = JpegTiledSlide(path, cache_bytes=0)

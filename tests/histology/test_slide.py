@@ -6,6 +6,7 @@ import tifffile
 from PIL import Image
 
 from tissuemake.errors import InputError
+from tissuemake.histology.image import resize
 from tissuemake.histology.jpeg_tiles import JpegTiledSlide
 from tissuemake.histology.readers import FlatSlide, OpenSlideSlide, TiffSlide
 from tissuemake.histology.slide import open_slide
@@ -67,6 +68,33 @@ def test_enlarged_region_covers_the_same_tissue(tmp_path, picture):
         enlarged = slide.read(100, 100, 200, 200, 0.5)
     means = enlarged.reshape(100, 2, 100, 2, 3).mean((1, 3))
     assert np.abs(means - picture[100:200, 100:200]).max() < 3
+
+
+def test_the_scale_of_a_level_gives_plain_crops(tmp_path, picture):
+    """As 0.499 µm per pixel does for tiles at 0.5, and a quarter of a pixel beside the level's raster."""
+    with open_slide(write_pyramid(tmp_path / "slide.tif", picture)) as slide:
+        np.testing.assert_array_equal(
+            slide.read(100.3, 40.2, 224, 224, 0.5 / 0.499), picture[40:264, 100:324]
+        )
+        np.testing.assert_array_equal(slide.read(100.5, 40.5, 60, 50, 2.0), picture[40:140:2, 100:220:2])
+
+
+@pytest.mark.parametrize("size", [(224, 224), (90, 70), (448, 447)])
+def test_resized_pixels_are_those_of_pil_but_for_rounding(picture, size):
+    crop = np.ascontiguousarray(picture[50:213, 30:196])
+    expected = Image.fromarray(crop).resize(size, Image.Resampling.BICUBIC)
+    difference = resize(crop, *size).astype(int) - np.asarray(expected)
+    assert np.abs(difference).max() <= 1
+    assert (difference != 0).mean() < 0.005
+
+
+def test_regions_of_few_pixels_keep_their_fractions(tmp_path, picture):
+    Image.fromarray(picture).save(tmp_path / "slide.png")
+    with open_slide(tmp_path / "slide.png") as slide:
+        at, shifted = (slide.read(x, 100, 240, 240, 0.05) for x in (100, 100.4))
+    # A pixel of the picture is 20 of the result: its columns move by 8.
+    assert np.abs(at[:, 20:220].astype(int) - shifted[:, 12:212]).mean() < 0.02
+    assert np.abs(at.astype(int) - shifted).mean() > 0.1
 
 
 @pytest.mark.parametrize(

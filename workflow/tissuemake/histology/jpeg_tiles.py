@@ -4,20 +4,19 @@ import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from math import ceil, prod
 from pathlib import Path
 
 import numpy as np
 import tifffile
 from imagecodecs import jpeg8_decode
 
-from tissuemake.histology.image import Slide
+from tissuemake.histology.image import CACHE_BYTES, Slide
 from tissuemake.resolution import tiff_mpp
 
 JPEG = 7  # of TIFF's tag Compression
 RGB, YCBCR = 2, 6  # of its tag PhotometricInterpretation
-JFIF = b"JFIF"
-# Of decoded tiles, for every thread that reads: 680 tiles of 256 pixels.
-CACHE_BYTES = 128 * 2**20
+BLOCK_BYTES = 16 * 2**20
 
 
 class NotJpegTiles(ValueError):
@@ -123,31 +122,39 @@ class JpegTiledSlide(Slide):
         """Width and height of the tiles of a level."""
         return self.levels[level].tile_width, self.levels[level].tile_height
 
+    def _expect(self, level: int, tiles: int) -> None:
+        shape = self.tile_shape(level)
+        self._cache((shape[1], shape[0], 3)).limit(tiles)
+
     def _decode(self, level: int, column: int, row: int, width: int, height: int) -> np.ndarray:
-        described = self.levels[level]
-        tile_width, tile_height = described.tile_width, described.tile_height
+        across, down = self.tile_shape(level)
         region = np.empty((height, width, 3), np.uint8)
-        for tile_row in range(row // tile_height, (row + height - 1) // tile_height + 1):
-            top = tile_row * tile_height - row
-            rows = slice(max(top, 0), min(top + tile_height, height))
-            within_rows = slice(rows.start - top, rows.stop - top)
-            for tile_column in range(column // tile_width, (column + width - 1) // tile_width + 1):
-                left = tile_column * tile_width - column
-                start, stop = max(left, 0), min(left + tile_width, width)
+        right, bottom = column + width, row + height
+        for tile_row in range(row // down, (bottom - 1) // down + 1):
+            top = tile_row * down
+            first, last = max(top, row), min(top + down, bottom)
+            for tile_column in range(column // across, (right - 1) // across + 1):
+                left = tile_column * across
+                start, stop = max(left, column), min(left + across, right)
                 tile = self._tile(level, tile_row, tile_column)
-                region[rows, start:stop] = tile[within_rows, start - left : stop - left]
+                region[first - row : last - row, start - column : stop - column] = tile[
+                    first - top : last - top, start - left : stop - left
+                ]
         return region
 
     def _tile(self, level: int, row: int, column: int) -> np.ndarray:
         """A decoded tile, which later calls in this thread may overwrite."""
-        described = self.levels[level]
-        shape = described.tile_height, described.tile_width, 3
-        kept = self._cache(shape)
+        across, down = self.tile_shape(level)
+        kept = self._cache((down, across, 3))
         key = level, row, column
         tile = kept.get(key)
         if tile is None:
             tile = kept.slot()
-            self._decode_into(tile, described, row, column)
+            try:
+                self._decode_into(tile, self.levels[level], row, column)
+            except BaseException:
+                kept.give_back(tile)
+                raise
             kept.put(key, tile)
         return tile
 
@@ -159,20 +166,19 @@ class JpegTiledSlide(Slide):
         return kept
 
     def _decode_into(self, tile: np.ndarray, level: JpegLevel, row: int, column: int) -> None:
-        size = int(level.sizes[row, column])
+        size = level.sizes.item(row, column)
         if size == 0:
             tile[:] = 255
             return
-        stream = os.pread(self._file, size, int(level.offsets[row, column]))
+        stream = os.pread(self._file, size, level.offsets.item(row, column))
         if len(stream) < size:
             raise ValueError(f"the file ends inside of tile {row}, {column}")
-        colours = {"colorspace": level.stored, "outcolorspace": "RGB"}
         try:
-            jpeg8_decode(stream, tables=level.tables, out=tile, **colours)
+            jpeg8_decode(stream, tables=level.tables, colorspace=level.stored, outcolorspace="RGB", out=tile)
         except ValueError:
             # Some writers crop the tiles at the border instead of padding them.
-            part = jpeg8_decode(stream, tables=level.tables, **colours)
-            if part.ndim != 3 or (np.greater(part.shape, tile.shape)).any():
+            part = jpeg8_decode(stream, tables=level.tables, colorspace=level.stored, outcolorspace="RGB")
+            if part.ndim != 3 or np.greater(part.shape, tile.shape).any():
                 raise
             tile[: part.shape[0], : part.shape[1]] = part
 
@@ -184,13 +190,21 @@ class JpegTiledSlide(Slide):
 
 
 class _Slots:
-    """Least recently used tiles, whose memory is used again: new memory costs a fifth of decoding."""
+    """Least recently used tiles, in memory that is used again.
+
+    It is had in blocks large enough for huge pages: touching new small pages costs as much as decoding does.
+    """
 
     def __init__(self, shape: tuple[int, int, int], limit: int) -> None:
         self._shape = shape
-        self._most = max(4, limit // int(np.prod(shape)))
+        self._full = self._most = max(4, limit // prod(shape))
         self._tiles: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
         self._free: list[np.ndarray] = []
+        self._made = 0
+
+    def limit(self, tiles: int) -> None:
+        """Keep no more than is needed: new memory is slow, so a small cache is filled sooner."""
+        self._most = max(4, min(tiles, self._full))
 
     def get(self, key: tuple[int, int, int]) -> np.ndarray | None:
         tile = self._tiles.get(key)
@@ -200,14 +214,17 @@ class _Slots:
 
     def slot(self) -> np.ndarray:
         """Memory for a tile: new until the limit, then that of the tile longest unused."""
-        if self._free:
-            return self._free.pop()
-        if len(self._tiles) < self._most:
-            return np.empty(self._shape, np.uint8)
-        return self._tiles.popitem(last=False)[1]
+        if not self._free and self._made < self._most:
+            count = min(self._most - self._made, ceil(BLOCK_BYTES / prod(self._shape)))
+            self._free.extend(np.empty((count, *self._shape), np.uint8))
+            self._made += count
+        return self._free.pop() if self._free else self._tiles.popitem(last=False)[1]
 
     def put(self, key: tuple[int, int, int], tile: np.ndarray) -> None:
         self._tiles[key] = tile
+
+    def give_back(self, tile: np.ndarray) -> None:
+        self._free.append(tile)
 
 
 def _pyramid(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
