@@ -20,7 +20,7 @@ LARGE_SHARE = 0.2
 
 # Which way each metric is better; those not named have no winner.
 HIGHER = ("r", "r shared types", "AUPR", "AUROC", "AUROC share > 20%", "r unknown", "ratio", "r of new types")
-LOWER = ("RMSE", "JSD", "seconds", "peak MB")
+LOWER = ("RMSE", "JSD", "seconds", "CPU seconds", "peak MB")
 
 
 def accuracy(problem: Problem, answer: pd.DataFrame) -> Scores:

@@ -72,6 +72,29 @@ def test_seconds_are_reckoned_from_a_few_epochs():
     assert np.isnan(speed.extrapolate(few, [13, 12, 15], full))
 
 
+def test_speed_is_that_of_processors_beside_cell2location(tmp_path, monkeypatch):
+    """A clock that a busy machine stretches tenfold does not change how many times faster a method is."""
+    epochs = {"tangram": 2.0, "cell2location": 3.0}
+
+    def run(name, spots, atlas, output, seed, **options):
+        worked = 5 + epochs.get(name, 0) * options.get("EPOCHS", 0)
+        return {"seconds": 10 * worked, "cpu_seconds": worked, "peak_memory_mb": 7.0}
+
+    monkeypatch.setattr(methods, "in_own_process", run)
+    monkeypatch.setattr(methods, "peer_python", lambda name: "python")
+    monkeypatch.setattr(speed.simulated, "source_atlas", lambda *given, **options: None)
+    monkeypatch.setattr(speed.sparank_rows, "hastily_trained", lambda *given: "folder")
+    (tmp_path / "speed.h5ad").touch()
+    missing = {}
+    rows = {(method, metric): value for _, method, metric, value in speed._inference(tmp_path, [], missing)}
+    assert rows["cell2location (reckoned)", "CPU seconds"] == pytest.approx(5 + 3 * 30_000)
+    assert rows["cell2location (reckoned)", "seconds"] == pytest.approx(10 * (5 + 3 * 30_000))
+    assert rows["tangram (reckoned)", "CPU seconds an epoch"] == pytest.approx(2)
+    assert rows["sparank", "times faster than cell2location"] == pytest.approx(1 + 3 * 6000)
+    assert rows["nnls", "times faster than cell2location of 1,000 epochs"] == pytest.approx(1 + 3 * 200)
+    assert set(missing) == {"the full training of tangram", "the full training of cell2location"}
+
+
 def test_matrix_rate_is_a_rate():
     small = throughput.matmul_rate(64, "fp32", least_seconds=0.01)
     assert np.isfinite(small) and small > 0
