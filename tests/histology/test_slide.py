@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
 from tissuemake.errors import InputError
@@ -141,6 +142,65 @@ def test_eight_and_sixteen_bit_values_are_told_apart_band_by_band(tmp_path, pict
     with TiffSlide(tmp_path / "deep.tif") as slide:
         region = slide.read(0, 0, 600, 400)
     np.testing.assert_array_equal(region, picture)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({}, np.memmap),
+        ({"compression": "deflate", "rowsperstrip": 400}, np.ndarray),
+        ({"compression": "deflate", "rowsperstrip": 16}, zarr.Array),
+        ({"compression": "jpeg2000", "tile": (128, 128)}, zarr.Array),
+    ],
+)
+def test_what_lies_in_one_piece_is_mapped_or_decoded_once(tmp_path, picture, monkeypatch, options, kind):
+    monkeypatch.setattr("tissuemake.histology.readers.BAND_PIXELS", 600 * 100 * 3)
+    tifffile.imwrite(tmp_path / "slide.tif", picture, photometric="rgb", **options)
+    with TiffSlide(tmp_path / "slide.tif") as slide:
+        assert type(slide._levels[0]) is kind
+        np.testing.assert_array_equal(slide.read(130, 70, 50, 40), picture[70:110, 130:180])
+
+
+@pytest.mark.parametrize("name", ["giant.jpg", "giant.png", "giant.tif"])
+def test_a_giant_picture_in_one_piece_is_refused_with_the_way_to_convert_it(
+    tmp_path, picture, monkeypatch, name
+):
+    monkeypatch.setattr("tissuemake.histology.readers.BAND_PIXELS", 1000)
+    monkeypatch.setattr("tissuemake.histology.readers.MOST_WHOLE_PIXELS", 600 * 400 - 1)
+    if name.endswith("tif"):
+        tifffile.imwrite(tmp_path / name, picture, compression="deflate", rowsperstrip=400)
+    else:
+        Image.fromarray(picture).save(tmp_path / name)
+    with pytest.raises(InputError, match=name) as caught:
+        open_slide(tmp_path / name)
+    assert caught.value.code == "picture_too_large"
+    assert "vips tiffsave" in caught.value.remedy
+
+
+QPI = (
+    '<?xml version="1.0" encoding="utf-8"?><PerkinElmer-QPI-ImageDescription>'
+    "<ImageType>{}</ImageType></PerkinElmer-QPI-ImageDescription>"
+)
+
+
+def test_of_a_qptiff_thumbnail_overview_and_label_are_no_levels(tmp_path, picture):
+    path = tmp_path / "slide.qptiff"
+    options = {"photometric": "rgb", "compression": "jpeg", "metadata": None, "software": "PerkinElmer-QPI"}
+    with tifffile.TiffWriter(path, bigtiff=True) as writer:
+
+        def write(pixels, kind, **more):
+            writer.write(pixels, description=QPI.format(kind), **options, **more)
+
+        where = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER"}
+        write(picture, "FullResolution", tile=(128, 128), **where)
+        write(picture[::8, ::8], "Thumbnail")
+        write(picture[::2, ::2], "ReducedResolution", tile=(128, 128), subfiletype=1)
+        write(picture[::4, ::4], "ReducedResolution", tile=(128, 128), subfiletype=1)
+        write(picture[:50, :80], "Overview")
+        write(picture[:40, :60], "Label")
+    with open_slide(path) as slide:
+        assert type(slide) is JpegTiledSlide
+        assert (slide.dimensions, slide.downsamples, slide.mpp) == ((600, 400), (1.0, 2.0, 4.0), 0.5)
 
 
 def test_thumbnail_of_a_slide_without_pyramid_is_read_in_bands(tmp_path, picture, monkeypatch):

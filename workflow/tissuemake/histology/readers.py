@@ -1,13 +1,19 @@
 """Slide readers: OpenSlide, tifffile, plain pictures and arrays, all as `Slide`."""
 
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import openslide
 import tifffile
+from PIL import Image, UnidentifiedImageError
 
+from tissuemake.errors import InputError
 from tissuemake.histology.image import BAND_PIXELS, Slide, over_white
 from tissuemake.resolution import plausible_mpp, tiff_mpp
+
+# What lies in one piece is decoded whole: 3 GB of RGB.
+MOST_WHOLE_PIXELS = 1_000_000_000
 
 
 class OpenSlideSlide(Slide):
@@ -16,6 +22,7 @@ class OpenSlideSlide(Slide):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._slide = openslide.OpenSlide(str(path))
+        self._slide.set_cache(openslide.OpenSlideCache(self.cache_bytes * 4 // 3))  # pixels of four bytes
         self.dimensions = self._slide.dimensions
         self.downsamples = tuple(self._slide.level_downsamples)
         self.mpp = plausible_mpp(self._slide.properties.get(openslide.PROPERTY_NAME_MPP_X))
@@ -35,19 +42,17 @@ class OpenSlideSlide(Slide):
 
 
 class TiffSlide(Slide):
-    """A TIFF read by tifffile: only the tiles or strips that a region touches are decoded."""
+    """A TIFF read by tifffile: only the tiles or strips that a region touches are decoded.
+
+    Pixels stored in one piece are mapped if they are not compressed, and decoded once if they are.
+    """
 
     def __init__(self, path: Path) -> None:
-        import zarr
-
         self.path = path
         self._file = tifffile.TiffFile(path)
         series = max(self._file.series, key=lambda one: one.size)
         self._axes = series.axes
-        group = zarr.open(series.aszarr(), mode="r")
-        self._levels = (
-            [group] if len(series.levels) == 1 else [group[str(i)] for i in range(len(series.levels))]
-        )
+        self._levels = [_level_array(level, path) for level in series.levels]
         sizes = [
             (level.shape[self._axes.index("X")], level.shape[self._axes.index("Y")]) for level in self._levels
         ]
@@ -91,12 +96,13 @@ class TiffSlide(Slide):
 
 
 class FlatSlide(Slide):
-    """A picture without tiles (jpg, png, …), decoded whole."""
+    """A picture without tiles (jpg, png, …), decoded whole: 3 bytes a pixel, at most a gigapixel."""
 
     def __init__(self, path: Path) -> None:
         import imagecodecs
 
         self.path = path
+        _refuse_giant(path, prod(_size_in_header(path)))
         # imagecodecs and not PIL: a section at full resolution exceeds PIL's limit against image bombs.
         pixels = imagecodecs.imread(path)
         self._pixels = _as_rgb(pixels, _surplus_bits(pixels))
@@ -122,6 +128,43 @@ class ArraySlide(FlatSlide):
         self.dimensions = self._pixels.shape[1], self._pixels.shape[0]
         self.downsamples = (1.0,)
         self.mpp = mpp
+
+
+def _level_array(level: tifffile.TiffPageSeries, path: Path):
+    """The pixels of a level as an array that is sliced; of zarr where pieces are decoded on demand."""
+    page = level.keyframe
+    if len(level.pages) == 1 and prod(page.chunks) > BAND_PIXELS:
+        if page.is_memmappable:
+            return level.asarray(out="memmap")
+        _refuse_giant(path, prod(page.chunks[:2]))
+        return level.asarray()
+    import zarr
+
+    return zarr.open(level.aszarr(level=0), mode="r")
+
+
+def _size_in_header(path: Path) -> tuple[int, int]:
+    """Width and height of a picture, without decoding it; (0, 0) where PIL does not know the format."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except UnidentifiedImageError:
+        return 0, 0
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _refuse_giant(path: Path, pixels: int) -> None:
+    if pixels > MOST_WHOLE_PIXELS:
+        raise InputError(
+            "picture_too_large",
+            f"The picture {path} is stored in one piece of {pixels / 1e9:.2g} gigapixels, which can be decoded "
+            f"only whole, in {3 * pixels / 1e9:.0f} GB of memory; {MOST_WHOLE_PIXELS / 1e9:g} gigapixels are "
+            "the limit.",
+            "Convert it to a pyramid of tiles, for example by: vips tiffsave PICTURE SLIDE.tif --tile "
+            "--pyramid --compression jpeg --Q 90 --bigtiff",
+        )
 
 
 def _as_rgb(pixels: np.ndarray, shift: int = 0) -> np.ndarray:
