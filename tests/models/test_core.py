@@ -19,6 +19,10 @@ CORE = [
         f"tissuemake.models.sparank.{name}"
         for name in ("model", "train", "predict", "intervals", "fusion", "thin_sections", "distil")
     ),
+    *(
+        f"tissuemake.models.spafoundation.{name}"
+        for name in ("architecture", "network", "pooling", "views", "masks", "losses", "collapse", "train")
+    ),
 ]
 CORE_PACKAGES = {"torch", "numpy", "safetensors", "lightning", "transformers", "tissuemake"}
 SINGLE_CELL_STACK = ("pandas", "anndata", "scipy", "scanpy", "sklearn", "h5py", "pyarrow", "squidpy", "zarr")

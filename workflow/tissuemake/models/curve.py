@@ -14,7 +14,8 @@ class Curve:
     ----------
     columns
         ``step`` (optimiser steps done), ``train_loss`` (mean since the row before), ``valid_loss``,
-        ``learning_rate`` (of the last step), ``seconds`` (of training so far, over all its pieces).
+        ``learning_rate`` (of the last step), ``seconds`` (of training so far, over all its pieces); then what
+        the module watches besides (`Trainable.watched`).
     best_step
         Step whose weights the module holds; 0 before the first validation.
     seed, device, precision
@@ -30,8 +31,8 @@ class Curve:
     def add(self, **row: float) -> bool:
         """Append a row; return whether its validation loss is the lowest so far."""
         best = row["valid_loss"] < self.best
-        for name in COLUMNS:
-            self.columns[name].append(row[name])
+        for name, value in row.items():
+            self.columns.setdefault(name, []).append(value)
         if best:
             self.best_step = int(row["step"])
         return best

@@ -71,9 +71,10 @@ class Journal(Callback):
             trainer.should_stop = True  # has lightning validate once more, also off the beat
 
     def on_validation_end(self, trainer: Trainer, module: Trainable) -> None:
-        means = torch.stack([self._losses / self._batches, _valid_loss(trainer).to(self._losses)])
+        watched = [_logged(trainer, name).to(self._losses) for name in ("valid_loss", *module.watched)]
+        means = torch.stack([self._losses / self._batches, *watched])
         # Means over the processes: all must come to the same decision.
-        train_loss, valid_loss = trainer.strategy.reduce(means, reduce_op="mean").tolist()
+        train_loss, valid_loss, *others = trainer.strategy.reduce(means, reduce_op="mean").tolist()
         self._losses.zero_()
         self._batches = 0
         if not (math.isfinite(train_loss) and math.isfinite(valid_loss)):
@@ -88,14 +89,18 @@ class Journal(Callback):
             valid_loss=valid_loss,
             learning_rate=self.schedule.learning_rate * self.schedule.share(module.step - 1),
             seconds=time.perf_counter() - self._begun,
+            **dict(zip(module.watched, others, strict=True)),
         )
+        module.examine(self.curve.columns)
+        if module.keeps == "last":
+            self.curve.best_step, gained = module.step, True
         if gained:
             self.best = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
         trainer.should_stop = self.finished
         if trainer.is_global_zero:
             write_checkpoint(self.folder, self._content(trainer, module))
             if self.progress and not sys.stderr.isatty():
-                self._say(gained)
+                self._say(gained, module.watched)
 
     def _content(self, trainer: Trainer, module: Trainable) -> dict:
         return {
@@ -107,18 +112,19 @@ class Journal(Callback):
             "best": self.best,
         }
 
-    def _say(self, gained: bool) -> None:
-        row = {name: self.curve.columns[name][-1] for name in COLUMNS}
+    def _say(self, gained: bool, watched: tuple[str, ...]) -> None:
+        row = {name: self.curve.columns[name][-1] for name in (*COLUMNS, *watched)}
         left = row["seconds"] / row["step"] * (self.schedule.steps - row["step"])
         print(
             f"step {row['step']}/{self.schedule.steps}  train {row['train_loss']:.5g}  "
             f"valid {row['valid_loss']:.5g}{' (best)' if gained else ''}  "
+            f"{''.join(f'{name} {row[name]:.4g}  ' for name in watched)}"
             f"rate {row['learning_rate']:.2g}  {row['seconds']:.0f} s, {left:.0f} s to go",
             flush=True,
         )
 
 
-def _valid_loss(trainer: Trainer) -> torch.Tensor:
-    if "valid_loss" not in trainer.callback_metrics:
-        raise KeyError("validation_step must log 'valid_loss'")
-    return trainer.callback_metrics["valid_loss"]
+def _logged(trainer: Trainer, name: str) -> torch.Tensor:
+    if name not in trainer.callback_metrics:
+        raise KeyError(f"validation must log '{name}'")
+    return trainer.callback_metrics[name]

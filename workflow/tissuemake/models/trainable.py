@@ -1,5 +1,7 @@
 """What a model must be to be trained by `training.fit`: losses from the subclass, the optimiser from here."""
 
+from collections.abc import Mapping
+
 import torch
 from lightning.pytorch import LightningModule
 from torch import nn
@@ -19,6 +21,10 @@ class Trainable(LightningModule):
     schedule: Schedule
     # Parameters that weight decay leaves alone besides biases, norms and embeddings, by the end of their name.
     undecayed: tuple[str, ...] = ()
+    # Which weights `fit` leaves in the module: of the "best" validation or the "last" one.
+    keeps: str = "best"
+    # Further columns of the curve; ``validation_step`` or the end of the validation logs each under its name.
+    watched: tuple[str, ...] = ()
     _done = 0  # steps of the pieces before a kill
     _optimizer_state: dict | None = None
 
@@ -26,6 +32,9 @@ class Trainable(LightningModule):
     def step(self) -> int:
         """Optimiser steps done since training began, those before a kill included (lightning's are not)."""
         return self._done + self.global_step
+
+    def examine(self, columns: Mapping[str, list]) -> None:
+        """Look at the curve after each validation; raise an `InputError` to stop a run that has gone wrong."""
 
     def configure_optimizers(self) -> dict:
         """AdamW (Loshchilov & Hutter 2019) with the rate of `schedule`, taken up where a kill left it."""

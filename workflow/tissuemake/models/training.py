@@ -40,6 +40,8 @@ def fit(
 ) -> Curve:
     """Train `module`; at the end it stands on the CPU, in eval mode, with the weights of its best validation.
 
+    Or with the last ones, where it says so (`Trainable.keeps`).
+
     Parameters
     ----------
     valid

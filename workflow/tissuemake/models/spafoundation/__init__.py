@@ -1,0 +1,1 @@
+"""SpaFoundation: a Vision Transformer taught on H&E tiles by self-distillation and masked patches (iBOT)."""
