@@ -73,15 +73,13 @@ def _color(bench: Bench, section: Prepared, seed: int, output: Path) -> None:
 
 def _untrained(bench: Bench, section: Prepared, seed: int, output: Path) -> None:
     from benchmarks.histology_pretraining import untrained
-
     from tissuemake.models.spafoundation.encode import embed_spafoundation
 
-    embed_spafoundation(section.tiles, untrained(bench, seed), output)
+    embed_spafoundation(section.tiles, untrained(bench, TEACHING_SLIDES, seed), output)
 
 
 def _pretrained(bench: Bench, section: Prepared, seed: int, output: Path) -> None:
     from benchmarks.histology_pretraining import pretrained
-
     from tissuemake.models.spafoundation.encode import embed_spafoundation
 
     embed_spafoundation(section.tiles, pretrained(bench, TEACHING_SLIDES, seed), output)

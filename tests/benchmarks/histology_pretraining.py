@@ -1,0 +1,65 @@
+"""Encoders of the image benchmarks that are trained here, and their untrained twins of the same shape."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.histology_encoders import Bench
+from tissuemake.files import atomic
+from tissuemake.histology.tile_store import TileStore, write_tiles
+from tissuemake.models.curve import Curve
+from tissuemake.models.spafoundation.architecture import PRESETS
+from tissuemake.models.spafoundation.network import build_backbone, vit_config
+from tissuemake.models.spafoundation.pretrain import pretrain_spafoundation
+from tissuemake.models.store import load_model, save_model
+
+
+def pretrained(bench: Bench, slides: Sequence[str], seed: int) -> Path:
+    """Model folder of the preset, taught on the tiles of `slides`, on `bench.tiles` of them if given."""
+    some = f"-{bench.tiles}" if bench.tiles else ""
+    folder = bench.work / "pretrained" / f"{bench.preset}{some}-{seed}"
+    if not (folder / "config.json").is_file():
+        paths = [bench.section(name).tiles for name in slides]
+        if bench.tiles:
+            paths = _some(paths, bench, seed)
+        checkpoints = folder.with_name(f"{folder.name}-checkpoints")
+        pretrain_spafoundation(paths, folder, preset=bench.preset, seed=seed, checkpoints=checkpoints)
+    return folder
+
+
+def _some(paths: list[Path], bench: Bench, seed: int) -> list[Path]:
+    """Files with `bench.tiles` random tiles, as many of each slide as its share."""
+    counts = [len(TileStore(path)) for path in paths]
+    found = []
+    for path, count in zip(paths, counts, strict=True):
+        output = bench.work / "some_tiles" / f"{path.parent.name}-{bench.tiles}-{seed}.arrow"
+        if not output.is_file():
+            rows = np.random.default_rng(seed).permutation(count)[: round(bench.tiles * count / sum(counts))]
+            with TileStore(path) as store:
+                write_tiles(output, store.table.iloc[rows], store.pixels(rows))
+        found.append(output)
+    return found
+
+
+def untrained(bench: Bench, slides: Sequence[str], seed: int) -> Path:
+    """Model folder of the same shape and pooling with weights as they are drawn."""
+    folder = bench.work / "pretrained" / f"{bench.preset}-untrained-{seed}"
+    if not folder.is_dir():
+        _, config = load_model(pretrained(bench, slides, seed))
+        with torch.random.fork_rng():
+            torch.manual_seed(1000 + seed)
+            backbone = build_backbone(PRESETS[bench.preset].architecture)
+        curve = Curve(seed=seed, device="cpu", precision="32-true")
+        curve.add(step=0, train_loss=0.0, valid_loss=0.0, learning_rate=0.0, seconds=0.0)
+        kept = {key: value for key, value in config.items() if key not in ("format", "weights")}
+        with atomic(folder) as partial:
+            partial.mkdir()
+            save_model(partial, backbone.state_dict(), kept | vit_config_of(bench), "Untrained.", curve)
+    return folder
+
+
+def vit_config_of(bench: Bench) -> dict:
+    """What transformers calls the preset's network."""
+    return vit_config(PRESETS[bench.preset].architecture).to_diff_dict()
