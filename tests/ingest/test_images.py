@@ -100,21 +100,6 @@ def test_larger_than_pils_bomb_limit(tmp_path, monkeypatch):
     assert Image.MAX_IMAGE_PIXELS == 100
 
 
-def test_mpp_that_a_slide_states(gradient, tmp_path):
-    _pyramid(tmp_path / "a.tif", gradient)
-    _ome(tmp_path / "b.ome.tif", gradient)
-    assert images.slide_mpp(tmp_path / "a.tif") == pytest.approx(0.5)
-    assert images.slide_mpp(tmp_path / "b.ome.tif") == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize("unit", ["INCH", "CENTIMETER"])
-def test_screen_resolutions_are_not_believed(gradient, tmp_path, unit):
-    tifffile.imwrite(tmp_path / "x.tif", gradient, tile=(256, 256), resolution=(72, 72), resolutionunit=unit)
-    assert images.slide_mpp(tmp_path / "x.tif") is None
-    Image.fromarray(gradient).save(tmp_path / "x.jpg", dpi=(25400, 25400))
-    assert images.slide_mpp(tmp_path / "x.jpg") is None
-
-
 def test_no_image_at_all(tmp_path):
     (tmp_path / "x.tif").write_text("not an image")
     for look in (images.thumbnail, images.image_size, images.load_image):
@@ -126,9 +111,7 @@ def test_no_image_at_all(tmp_path):
 def test_slides_of_other_vendors(data_dir):
     slide = data_dir / "wsi/CMU-1-Small-Region.svs"
     assert images.image_size(slide) == (2220, 2967)
-    assert images.slide_mpp(slide) == pytest.approx(0.499)
     assert images.thumbnail(slide, 500).shape == (500, 374, 3)
-    assert images.slide_mpp(data_dir / "wsi/her2st_C2_crop_pyramid.ome.tif") == pytest.approx(0.688, abs=1e-3)
     one, two = (
         images.thumbnail(data_dir / f"wsi/her2st_C2_crop_pyramid.{kind}", 512).astype(float)
         for kind in ("tif", "ome.tif")

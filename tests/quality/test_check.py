@@ -6,6 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 
 from broken_folders import BROKEN
@@ -105,6 +106,18 @@ def test_a_label_that_names_nothing_is_no_type(tmp_path):
     check_reference(Reference(**row), tmp_path / "check.json")
     found = json.loads((tmp_path / "check.json").read_text())
     assert [finding["code"] for finding in found["findings"]] == ["one_cell_type"]
+
+
+def test_a_slide_whose_metadata_contradict_the_sheet_names_both(tmp_path):
+    row = visium(tmp_path / "s")
+    picture = np.asarray(Image.open(row["image"]).convert("RGB"))
+    tags = {"resolution": (1e4 / 1.25, 1e4 / 1.25), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(tmp_path / "slide.tif", picture, photometric="rgb", **tags)
+    found = run(tmp_path, {**row, "image": str(tmp_path / "slide.tif")})
+    (finding,) = (each for each in found["findings"] if each["code"] == "mpp_mismatch")
+    for words in ("the column mpp says 1 ", "slide.tif 1.25", "10%"):
+        assert words in finding["message"]
+    assert "column mpp" in finding["remedy"]
 
 
 def test_exchanged_pixel_columns_are_seen_where_nothing_else_tells(tmp_path):

@@ -1,13 +1,16 @@
 """Ground floor: µm per pixel as an image file states it, believed only where a microscope could have it."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
     import tifffile
 
-# A resolution tag of 72 or 300 dpi says how to print a picture, not how large a pixel of tissue is.
 PLAUSIBLE_MPP = (0.05, 20.0)
+# In pixels per inch only microscopes go beyond 5,080: 72 or 1,200 say how to show, print or scan a picture.
+COARSEST_BY_INCH = 5.0
+INCH = 2
 UM_PER = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4}
 UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}
 
@@ -28,9 +31,31 @@ def tiff_mpp(tiff: "tifffile.TiffFile") -> float | None:
     tags = tiff.pages[0].tags
     if "XResolution" not in tags or "ResolutionUnit" not in tags:
         return None
-    numerator, denominator = tags["XResolution"].value
-    unit = UM_PER_RESOLUTION_UNIT.get(int(tags["ResolutionUnit"].value))
-    return plausible_mpp(unit * denominator / numerator) if unit and numerator else None
+    (numerator, denominator), unit = tags["XResolution"].value, int(tags["ResolutionUnit"].value)
+    if not numerator or unit not in UM_PER_RESOLUTION_UNIT:
+        return None
+    value = plausible_mpp(UM_PER_RESOLUTION_UNIT[unit] * denominator / numerator)
+    return None if unit == INCH and value and value > COARSEST_BY_INCH else value
+
+
+def slide_mpp(path: str | Path) -> float | None:
+    """µm per pixel that a slide or picture states about itself; None when it says nothing plausible.
+
+    TIFFs are asked by `tiff_mpp`, other slides through OpenSlide (``openslide.mpp-x``).
+    """
+    import openslide
+    import tifffile
+
+    try:
+        vendor = openslide.OpenSlide.detect_format(str(path))
+        if vendor not in (None, "generic-tiff", "aperio"):
+            with openslide.OpenSlide(str(path)) as slide:
+                return plausible_mpp(slide.properties.get(openslide.PROPERTY_NAME_MPP_X))
+        with tifffile.TiffFile(path) as tiff:
+            return tiff_mpp(tiff)
+    # A file cut short or of no known format; who reads its pixels has the error for it.
+    except Exception:
+        return None
 
 
 def plausible_mpp(mpp: float | str | None) -> float | None:

@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tissuemake.errors import InputError
 from tissuemake.histology.image import BAND_PIXELS, Slide, over_white
-from tissuemake.resolution import plausible_mpp, tiff_mpp
+from tissuemake.resolution import slide_mpp, tiff_mpp
 
 # What lies in one piece is decoded whole: 3 GB of RGB.
 MOST_WHOLE_PIXELS = 1_000_000_000
@@ -25,7 +25,7 @@ class OpenSlideSlide(Slide):
         self._slide.set_cache(openslide.OpenSlideCache(self.cache_bytes * 4 // 3))  # pixels of four bytes
         self.dimensions = self._slide.dimensions
         self.downsamples = tuple(self._slide.level_downsamples)
-        self.mpp = plausible_mpp(self._slide.properties.get(openslide.PROPERTY_NAME_MPP_X))
+        self.mpp = slide_mpp(path)
 
     def level_dimensions(self, level: int) -> tuple[int, int]:
         """Width and height of a level in its own pixels."""

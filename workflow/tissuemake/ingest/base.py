@@ -13,6 +13,7 @@ from tissuemake.ingest import images as pictures
 from tissuemake.ingest.counts import check_counts, split_features
 from tissuemake.ingest.lattice import fit_pitch_px
 from tissuemake.provenance import versions
+from tissuemake.resolution import slide_mpp
 from tissuemake.sheets import Sample
 
 
@@ -79,7 +80,7 @@ class Reader(ABC):
         """µm per full-resolution pixel as the vendor's files or the slide state it, else None."""
         stated = self.scalefactors().get("microns_per_pixel")
         if stated is None and self.image_path:
-            stated = pictures.slide_mpp(self.image_path)
+            stated = slide_mpp(self.image_path)
         return stated
 
     def image_size(self) -> tuple[int, int] | None:

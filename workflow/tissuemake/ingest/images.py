@@ -11,8 +11,6 @@ from tissuemake.errors import InputError
 HIRES_LONG_SIDE = 2000
 # A pyramid level above this many pixels is walked tile by tile instead of decoded at once.
 WHOLE_LEVEL_PIXELS = 100_000_000
-# Resolution tags outside these bounds (µm per pixel) are screen resolutions or unset, not a microscope's.
-PLAUSIBLE_MPP = (0.05, 5.0)
 _REMEDY = "Replace the file, or empty the column image of the sheet to go on without a full-resolution image."
 
 
@@ -70,23 +68,6 @@ def thumbnail(path: str | Path, long_side: int = HIRES_LONG_SIDE) -> np.ndarray:
     except Exception as error:  # decoders raise whatever they like on a corrupt file
         raise _unreadable(path, error) from error
     raise _unreadable(path, "no reader knows this format")
-
-
-def slide_mpp(path: str | Path) -> float | None:
-    """µm per pixel that a slide or OME-TIFF states about itself; None when it says nothing plausible.
-
-    A resolution in inches is a screen's or printer's default and is not believed.
-    """
-    value = None
-    slide = _openslide(path)
-    if slide is not None:
-        with slide:
-            if slide.properties.get("tiff.ResolutionUnit") != "inch" or "aperio.MPP" in slide.properties:
-                value = slide.properties.get("openslide.mpp-x")
-    if value is None:
-        value = _ome_mpp(path)
-    value = float(value) if value else 0.0
-    return value if PLAUSIBLE_MPP[0] <= value <= PLAUSIBLE_MPP[1] else None
 
 
 def complete(
@@ -217,22 +198,6 @@ def _pil_thumbnail(path: Path, long_side: int) -> np.ndarray | None:
             return np.asarray(picture.convert("RGB") if picture.mode in _EIGHT_BIT else picture)
     except UnidentifiedImageError:
         return None
-
-
-def _ome_mpp(path: str | Path) -> float | None:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            if not tiff.is_ome:
-                return None
-            pixels = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
-    except (tifffile.TiffFileError, OSError, ValueError, KeyError):
-        return None
-    pixels = (pixels[0] if isinstance(pixels, list) else pixels)["Pixels"]
-    unit = pixels.get("PhysicalSizeXUnit", "µm")
-    per_unit = {"µm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3}.get(unit)
-    return pixels["PhysicalSizeX"] * per_unit if "PhysicalSizeX" in pixels and per_unit else None
 
 
 @contextmanager

@@ -5,9 +5,9 @@ import pandas as pd
 
 from tissuemake.errors import InputError
 from tissuemake.ingest.base import Reader
-from tissuemake.ingest.images import slide_mpp
 from tissuemake.ingest.lattice import fit_lattice
 from tissuemake.quality.verdict import Verdict
+from tissuemake.resolution import slide_mpp
 
 APART = 0.10  # µm per pixel from two sources
 LOOSE = 0.25  # rms distance from the ideal lattice, in pitches; real slides stay below 0.1
@@ -53,7 +53,8 @@ def check_mpp(verdict: Verdict, reader: Reader, positions: pd.DataFrame, from_pi
     if known and known[high] > (1 + APART) * known[low]:
         raise InputError(
             "mpp_mismatch",
-            f"{reader.where(row.path)}: {low} says {known[low]:.4g} µm per pixel, {high} {known[high]:.4g}.",
+            f"{reader.where(row.path)}: {low} says {known[low]:.4g} µm per pixel, {high} {known[high]:.4g}; "
+            f"at most {APART:.0%} apart are believed.",
             "Give the image that the positions refer to, and its µm per pixel in the column mpp.",
         )
 
