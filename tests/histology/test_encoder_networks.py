@@ -164,6 +164,7 @@ def test_tiles_of_any_size_are_scaled_and_provenance_is_whole(folder, tmp_path, 
     assert record["encoder"] == "phikon" and not record["commercial"]
     assert record["licence"] == "Owkin non-commercial" and record["precision"] == "32-true"
     assert record["input_mpp"] == pytest.approx(112 / PX)
+    assert "trained at 0.5; tiles of 14 µm suit it" in record["note"]
 
 
 def test_scaling_is_antialiased():

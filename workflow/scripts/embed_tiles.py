@@ -11,6 +11,6 @@ with logged(snakemake.log[0]):
         Path(snakemake.input.tiles),
         Path(snakemake.output.embeddings),
         encoder=snakemake.wildcards.encoder,
-        weights=snakemake.params.weights or None,
+        weights=Path(snakemake.params.weights) if snakemake.params.weights else None,
         gpus=snakemake.resources.get("gpu", 0),
     )

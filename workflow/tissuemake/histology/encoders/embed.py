@@ -1,5 +1,6 @@
 """From a sample's tiles to the file of one vector per tile, in constant memory."""
 
+import math
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,8 @@ from tissuemake.provenance import measured
 
 ROWS_IN_MEMORY = 128
 LOOKED_AT = 64
+# By how far the pixels may differ from those of the training: half as fine or twice as coarse would be 1.
+MOST_OCTAVES = 0.5
 PLACE = ["kind", "x", "y", "size_um"]
 LOADERS = {
     "transformers": "transformers_models",
@@ -137,15 +140,29 @@ def write_embeddings(tiles: Path, output: Path, model: Encoder, name: str, **pro
             check_anndata(described, EMBEDDINGS, output)
             ad.io.write_elem(file, "/", described)
             if len(table):
-                record["input_mpp"] = _input_mpp(table, model)
+                record |= _scale(name, float(table["size_um"].iloc[0] / _input_px(table, model)))
                 model.look(store.pixels(_some_with_tissue(table)))
             _write_vectors(file, _vectors(store, table, model), described.shape, name)
         ad.io.write_elem(file, "uns/tissuemake", record)
 
 
-def _input_mpp(table: pd.DataFrame, model: Encoder) -> float:
-    """µm per pixel of what the encoder sees of the first tile."""
-    return float(table["size_um"].iloc[0] / getattr(model, "size_px", table["size_px"].iloc[0]))
+def _input_px(table: pd.DataFrame, model: Encoder) -> int:
+    """Edge of the picture that the encoder sees: its own, or that of the tiles."""
+    return getattr(model, "size_px", table["size_px"].iloc[0])
+
+
+def _scale(name: str, input_mpp: float) -> dict[str, object]:
+    """What provenance records of the µm per pixel that the encoder sees; a note where it was not taught on such."""
+    trained = ENCODERS[name].mpp if name in ENCODERS else ()
+    if not trained or min(abs(math.log2(input_mpp / mpp)) for mpp in trained) < MOST_OCTAVES:
+        return {"input_mpp": input_mpp}
+    pixels = ", ".join(f"{mpp:g}" for mpp in trained)
+    edge = ENCODERS[name].size_px * min(trained, key=lambda mpp: abs(math.log2(input_mpp / mpp)))
+    note = (
+        f"'{name}' sees {input_mpp:g} µm per pixel and was trained at {pixels}; tiles of {edge:g} µm suit it."
+    )
+    print(f"NOTE {note} (tiles: size_um)", file=sys.stderr)
+    return {"input_mpp": input_mpp, "note": note}
 
 
 def _some_with_tissue(table: pd.DataFrame) -> np.ndarray:
