@@ -17,8 +17,8 @@ def store(tmp_path):
     colours = [(i % 256, i // 256 * 80, 50) for i in range(600)]
     pictures = [np.full((16, 16, 3), colour, np.uint8) for colour in colours]
     table = pd.DataFrame({"x": np.arange(600.0)}, index=[f"t{i}" for i in range(600)])
-    write_tiles(tmp_path / "tiles.parquet", table, pictures, {"method": "test"})
-    return TileStore(tmp_path / "tiles.parquet")
+    write_tiles(tmp_path / "tiles.arrow", table, pictures, {"method": "test"})
+    return TileStore(tmp_path / "tiles.arrow")
 
 
 def shows(pixels, rows):
@@ -60,12 +60,12 @@ def test_forked_and_pickled_stores_read_on(store):
 
 
 def test_a_file_without_tiles_is_empty(tmp_path):
-    write_tiles(tmp_path / "none.parquet", pd.DataFrame(index=pd.Index([], dtype=str)), [])
-    with TileStore(tmp_path / "none.parquet") as store:
+    write_tiles(tmp_path / "none.arrow", pd.DataFrame(index=pd.Index([], dtype=str)), [])
+    with TileStore(tmp_path / "none.arrow") as store:
         assert len(store) == 0 and store.table.empty and store.jpegs([]) == [] and len(store.pixels([])) == 0
 
 
 def test_what_is_no_tile_file_is_refused(tmp_path):
-    (tmp_path / "x.parquet").write_bytes(b"no tiles at all")
-    with pytest.raises(InputError, match=r"x\.parquet"):
-        TileStore(tmp_path / "x.parquet")
+    (tmp_path / "x.arrow").write_bytes(b"no tiles at all")
+    with pytest.raises(InputError, match=r"x\.arrow"):
+        TileStore(tmp_path / "x.arrow")

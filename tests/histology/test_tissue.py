@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from tissuemake.histology.tissue import covered_fraction, parts_under, tissue_mask
 
@@ -76,3 +77,32 @@ def test_her2st_a1_on_black_with_a_pasted_picture(data_dir):
     mask = tissue_mask(np.asarray(Image.open(path).convert("RGB")))
     assert not mask[1800:, :].any() and not mask[:500, :1200].any()
     assert mask[800:1450, 150:1450].mean() > 0.95
+
+
+@pytest.mark.parametrize("ink", [(0.15, 0.3, 0.75), (0.1, 0.5, 0.3), (0.8, 0.12, 0.15), (0.1, 0.1, 0.11)])
+def test_pen_on_glass_and_on_tissue_is_no_tissue(ink):
+    picture, disc = slide_with_disc(GLASS)
+    stroke = np.zeros_like(disc)
+    stroke[200:210] = stroke[:, 30:42] = True
+    picture[stroke] = np.rint(picture[stroke] * ink)
+    mask = tissue_mask(picture)
+    assert not mask[stroke].any()
+    assert agreement(mask, disc & ~stroke) > 0.9
+
+
+def test_folds_blur_and_pale_tissue_are_tissue():
+    picture, disc = slide_with_disc(GLASS)
+    picture[150:160][disc[150:160]] = np.rint(picture[150:160][disc[150:160]] ** 2.0 / 245)  # twice as thick
+    assert agreement(tissue_mask(picture), disc) > 0.95
+    soft = gaussian_filter(picture, (4, 4, 0))
+    assert agreement(tissue_mask(soft), disc) > 0.9
+    pale = np.rint(np.array(GLASS) - (np.array(GLASS) - picture.astype(float)) * 0.45).clip(0, 255)
+    assert agreement(tissue_mask(pale.astype(np.uint8)), disc) > 0.9
+
+
+def test_pixels_of_odd_colour_make_no_holes():
+    picture, disc = slide_with_disc(GLASS)
+    rng = np.random.default_rng(1)
+    rows, columns = rng.integers(140, 260, (2, 200))
+    picture[rows, columns] = (40, 70, 160)
+    assert agreement(tissue_mask(picture), disc) > 0.95

@@ -20,7 +20,7 @@ MADE = (
     *(f"models/spafoundation/{name}" for name in MODEL),
     *(f"models/expression-{encoder}/{name}" for encoder in ENCODERS for name in HEAD),
     *(f"models/tumor-color/{name}" for name in HEAD),
-    *(f"samples/{sample}/tiles.parquet" for sample in ("first", "taught")),
+    *(f"samples/{sample}/tiles.arrow" for sample in ("first", "taught")),
     *(
         f"samples/{sample}/embeddings/{encoder}.h5ad"
         for sample in ("first", "taught")

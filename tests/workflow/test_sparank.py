@@ -12,7 +12,7 @@ from run_folder import snakemake
 pytestmark = pytest.mark.workflow
 SPARANK = "results/samples/{}/proportions/sparank.parquet"
 MODEL = ("model.safetensors", "config.json", "training.parquet", "README.md")
-TILES = ("tiles.parquet", "embeddings/color.h5ad")
+TILES = ("tiles.arrow", "embeddings/color.h5ad")
 IMAGES = {"models": {"sparank": {"images": "color"}}}
 MADE = (
     *(f"models/sparank-atlas/{name}" for name in MODEL),

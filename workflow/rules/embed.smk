@@ -3,7 +3,7 @@ from tissuemake.histology.published_encoders import ENCODERS
 
 rule embed_tiles:
     input:
-        tiles="results/samples/{sample}/tiles.parquet",
+        tiles="results/samples/{sample}/tiles.arrow",
     output:
         embeddings="results/samples/{sample}/embeddings/{encoder}.h5ad",
     log:

@@ -10,7 +10,7 @@ rule report_sample:
         ligand_receptor="results/samples/{sample}/statistics/ligand_receptor.parquet",
         evaluation="results/samples/{sample}/evaluation.parquet",
         figure="results/samples/{sample}/quality.png",
-        tiles="results/samples/{sample}/tiles.parquet",
+        tiles="results/samples/{sample}/tiles.arrow",
         embeddings=rules.cluster_domains.input.embeddings,
         tumor=of_encoders(tumor_encoders, "results/samples/{{sample}}/tumor/{encoder}.parquet"),
         attributions=of_sparank(sparank_attributions),

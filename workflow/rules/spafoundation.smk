@@ -3,7 +3,7 @@ if SPAFOUNDATION["weights"] == PRETRAIN:
 
     rule pretrain_spafoundation:
         input:
-            tiles=of_cohort("results/samples/{sample}/tiles.parquet"),
+            tiles=of_cohort("results/samples/{sample}/tiles.arrow"),
         output:
             model=expand("results/models/spafoundation/{name}", name=MODEL_FILES),
         log:
@@ -47,7 +47,7 @@ elif is_checkpoint(SPAFOUNDATION["weights"]):
 
 rule embed_spafoundation:
     input:
-        tiles="results/samples/{sample}/tiles.parquet",
+        tiles="results/samples/{sample}/tiles.arrow",
         model=spafoundation_files,
     output:
         embeddings="results/samples/{sample}/embeddings/spafoundation.h5ad",

@@ -13,4 +13,7 @@ with logged(snakemake.log[0]):
         tile_um=snakemake.params.size_um,
         tile_px=snakemake.params.size_px,
         grid=snakemake.params.grid,
+        overlap=snakemake.params.overlap,
+        stain_normalization=snakemake.params.stain_normalization,
+        processes=snakemake.threads,
     )

@@ -11,6 +11,8 @@ import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.ipc
 import scipy.sparse as sp
 
 from tissuemake.errors import InputError
@@ -43,6 +45,8 @@ class TableContract:
     numeric: bool = False
     # Types and unknown of a composition sum to 1; columns with SD_SUFFIX are their uncertainty, GATE stands apart.
     composition: bool = False
+    # The column of encoded pictures of an Arrow IPC file: too large for a table, so that readers leave it out.
+    pictures: str = ""
 
 
 INGESTED = AnnDataContract(
@@ -115,7 +119,9 @@ LIGAND_RECEPTOR = TableContract(
 TILES = TableContract(
     "tiles",
     "tile_slide",
-    columns=("tile", "kind", "x", "y", "size_px", "size_um", "tissue_fraction", "jpeg"),
+    columns=("kind", "x", "y", "size_px", "size_um", "mpp", "tissue_fraction", "focus", "pen", "usable"),
+    index="tile",
+    pictures="jpeg",
 )
 EVALUATION = TableContract(
     "evaluation",
@@ -193,18 +199,30 @@ def is_integer_counts(values: np.ndarray) -> bool:
 
 
 def read_table(path: str | Path, contract: TableContract) -> pd.DataFrame:
-    """Read a parquet table and check it against `contract`; provenance is in ``.attrs["tissuemake"]``."""
+    """Read a table and check it against `contract`; provenance is in ``.attrs["tissuemake"]``.
+
+    Tables are parquet; one with pictures is Arrow IPC, and comes without them and without provenance.
+    """
     path = Path(path)
     try:
-        frame = pd.read_parquet(path)
+        frame = _read_beside_pictures(path, contract) if contract.pictures else pd.read_parquet(path)
     except (OSError, ValueError) as error:  # Arrow's own errors are ValueErrors
         raise InputError(
             "unreadable_table",
-            f"{path} is not a readable parquet file ({error}).",
+            f"{path} is not a readable {'Arrow' if contract.pictures else 'parquet'} file ({error}).",
             f"Delete it and run again; {contract.written_by} writes it.",
         ) from error
     check_table(frame, contract, path)
     return frame
+
+
+def _read_beside_pictures(path: Path, contract: TableContract) -> pd.DataFrame:
+    with pa.memory_map(str(path)) as source:
+        names = pa.ipc.open_file(source).schema.names
+        fields = [i for i, name in enumerate(names) if name != contract.pictures]
+        options = pa.ipc.IpcReadOptions(included_fields=fields)
+        frame = pa.ipc.open_file(source, options=options).read_pandas()
+    return frame.set_index(contract.index) if contract.index in frame else frame
 
 
 def write_table(

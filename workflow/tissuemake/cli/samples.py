@@ -144,7 +144,7 @@ def tiles(
 ) -> None:
     """Cut H&E tiles of a fixed physical size.
 
-    Example: tissuemake tiles ingested.h5ad -o tiles.parquet
+    Example: tissuemake tiles ingested.h5ad -o tiles.arrow
     """
     from tissuemake.histology.tiles import tile_slide
 
@@ -165,9 +165,9 @@ def embed(
 ) -> None:
     """Encode H&E tiles as vectors.
 
-    Example: tissuemake embed tiles.parquet -o color.h5ad
+    Example: tissuemake embed tiles.arrow -o color.h5ad
 
-    Example: tissuemake embed tiles.parquet -o phikon.h5ad --encoder phikon --weights downloads/phikon
+    Example: tissuemake embed tiles.arrow -o phikon.h5ad --encoder phikon --weights downloads/phikon
     """
     if encoder == "spafoundation":
         if not weights:

@@ -63,9 +63,8 @@ def measure_staining(tiles: np.ndarray) -> Staining:
 
     Where too little is stained, or the colours are not those of haematoxylin and eosin, the textbook's are taken.
     """
-    pixels = tiles.reshape(-1, 3)
-    pixels = pixels[:: max(1, len(pixels) // MOST_PIXELS)]
-    glass = OPTICAL_DENSITY[np.clip(np.percentile(pixels, 99, axis=0), DARKEST_GLASS, 255).astype(int)]
+    pixels = sample_pixels(tiles)
+    glass = OPTICAL_DENSITY[glass_of(pixels).astype(int)]
     density = OPTICAL_DENSITY[pixels] - glass
     stained = density[density.max(axis=1) > LEAST_STAIN]
     if len(stained) < FEWEST_PIXELS:
@@ -74,6 +73,17 @@ def measure_staining(tiles: np.ndarray) -> Staining:
     amounts = staining_of(colours, (1.0, 1.0), np.zeros(3)).unmix[:2] @ stained.T
     strength = np.maximum(np.percentile(amounts, STRONG, axis=1), LEAST_STRENGTH)
     return staining_of(colours, tuple(strength.tolist()), glass)
+
+
+def sample_pixels(tiles: np.ndarray) -> np.ndarray:
+    """Some of the pixels of `tiles` (n, height, width, 3), as (m, 3)."""
+    pixels = tiles.reshape(-1, 3)
+    return pixels[:: max(1, len(pixels) // MOST_PIXELS)]
+
+
+def glass_of(pixels: np.ndarray) -> np.ndarray:
+    """Colour (3,) of the glass of `pixels` (n, 3); where none is seen, the lightest that tissue is."""
+    return np.clip(np.percentile(pixels, 99, axis=0), DARKEST_GLASS, 255)
 
 
 def _colours(stained: np.ndarray) -> np.ndarray:

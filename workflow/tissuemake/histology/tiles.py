@@ -1,44 +1,35 @@
-"""H&E tiles of a fixed physical size: around every spot, and on a grid over the tissue."""
+"""H&E tiles of a fixed physical size, cut from a slide by all cores into one tile file."""
 
+import multiprocessing
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-import anndata as ad
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from tissuemake.contracts import INGESTED, read_annotations
+from tissuemake.errors import InputError
 from tissuemake.files import atomic
-from tissuemake.histology.image import Slide
-from tissuemake.histology.readers import ArraySlide
+from tissuemake.histology.readers import FlatSlide
 from tissuemake.histology.slide import open_slide
-from tissuemake.histology.tile_store import TileWriter, encode_jpeg
-from tissuemake.histology.tissue import covered_fraction, parts_under, tissue_mask
+from tissuemake.histology.stain_normalization import StainNormalizer, fit_normalizer
+from tissuemake.histology.tile_flags import LEAST_FOCUS, MOST_PEN, pen_share, sharpness
+from tissuemake.histology.tile_plan import (
+    FEWEST_SOURCE_PX,
+    LEAST_TISSUE,
+    TissueImage,
+    find_image,
+    plan_tiles,
+)
+from tissuemake.histology.tile_store import ROWS_IN_BATCH, TileWriter, encode_jpeg
 from tissuemake.provenance import measured
 
-THUMBNAIL = 2000
-# A grid cell with less tissue than this is glass.
-LEAST_TISSUE = 0.25
-# Cells and bins lie closer than a tile is wide: their tiles would be the same picture many times over.
-MOST_SPOT_TILES = 20_000
-FEWEST_SOURCE_PX = 16
-ROWS_IN_MEMORY = 256
-
-
-@dataclass(frozen=True)
-class TissueImage:
-    """A slide and how it lies under the spots: `scale` slide pixels per full-resolution pixel."""
-
-    slide: Slide
-    scale: float
-    microns_per_pixel: float
-
-    @property
-    def mpp(self) -> float:
-        """µm per pixel of the slide."""
-        return self.microns_per_pixel / self.scale
+# Tiles on which a slide's sharpness and staining are measured before any is written.
+LOOKED_AT = 64
 
 
 def tile_slide(
@@ -48,133 +39,207 @@ def tile_slide(
     tile_um: float = 112.0,
     tile_px: int = 224,
     grid: bool = True,
+    overlap: float = 0.0,
+    stain_normalization: str = "",
     image: str = "",
+    processes: int = 1,
 ) -> None:
-    """Cut a sample's H&E image into tiles and write them as parquet, 256 rows in memory at a time.
+    """Cut a sample's H&E image into tiles and write them, some hundred in memory at a time.
 
     Spot tiles (``kind`` "spot", ``tile`` the barcode) are centred on each spot in tissue. Bins, cells and
     more than 20,000 spots get none, because theirs overlap many times: they belong to the grid tile that they
-    lie in. Grid tiles ("grid", ``gROW_COL``) abut: ROW is ``floor(y * microns_per_pixel / tile_um)``, COL the
-    same of x (`grid_cells`); they are written where at least a quarter is tissue, of a part on which
-    observations lie, and where a tile is fewer than 16 pixels of the image only if an observation lies in it.
-    Column ``mpp`` is µm per pixel of the image they were cut from, whatever ``size_um / size_px`` is.
+    lie in. Grid tiles ("grid", ``gROW_COL``) start every ``tile_um * (1 - overlap)`` µm: without overlap ROW is
+    ``floor(y * microns_per_pixel / tile_um)``, COL the same of x (`grid_cells`). They are written where at least a
+    quarter is tissue, of a part on which observations lie, and where a tile is fewer than 16 pixels of the image
+    only if an observation lies in it. Column ``mpp`` is µm per pixel of the image they were cut from, whatever
+    ``size_um / size_px`` is; ``focus``, ``pen`` and ``usable`` are explained in `tissuemake.histology.tile_flags`.
+    Rows stand in the order in which the slide is read best, the same for any number of processes.
 
     Parameters
     ----------
     ingested
         ``ingested.h5ad``. Its full-resolution image is used if it exists, else its hires image; a sample
-        without an image gives a table without rows.
+        without an image gives a file without rows.
     tile_um, tile_px
         Edge of a tile on the tissue (µm) and in the output (pixels).
+    grid, overlap
+        Whether grid tiles are cut, and by which share of the edge they overlap.
+    stain_normalization
+        ``macenko`` or ``reinhard``: fitted once on the slide's tissue. Flags are those of the colours as scanned.
     image
         A full-resolution image to use instead of the recorded one.
+    processes
+        How many cut at once.
 
     Raises
     ------
     InputError
-        ``unreadable_slide`` when the image is damaged.
+        ``unreadable_slide`` when the image is damaged, ``bad_overlap``, ``unknown_method``.
     """
+    options = {"tile_um": tile_um, "tile_px": tile_px, "overlap": overlap}
     with atomic(output) as partial:
         writer = TileWriter(partial)
-        with measured("tile_slide", tile_um=tile_um, tile_px=tile_px) as provenance:
+        with measured("tile_slide", **options, stain_normalization=stain_normalization) as provenance:
             sample = read_annotations(ingested, INGESTED)
-            tissue_image = find_image(sample, image)
-            plan = plan_tiles(sample, tissue_image, tile_um, grid) if tissue_image else _empty_plan()
-            for batch in _cut(tissue_image, plan, tile_um, tile_px):
-                writer.write(batch)
-            provenance.update(_describe(tissue_image, tile_um))
+            found = find_image(sample, image)
+            if found is None:
+                provenance.update({"image": "", "note": "no image: no tiles"})
+            else:
+                with found.slide:
+                    plan = plan_tiles(sample, found, tile_um, grid=grid, overlap=overlap)
+                    cutter, plan = _prepare(found, plan, tile_um, tile_px, stain_normalization)
+                    provenance.update(_describe(found, cutter))
+                    provenance.update(_write(writer, cutter, plan, processes))
         writer.close(provenance)
-    if tissue_image:
-        tissue_image.slide.close()
 
 
-def find_image(sample: ad.AnnData, image: str = "") -> TissueImage | None:
-    """Return the best image of a sample: the given one, the recorded full-resolution one, or hires."""
-    name = str(sample.uns["tissuemake"]["sample"])
-    spatial = sample.uns["spatial"][name]
-    scalefactors = spatial["scalefactors"]
-    microns_per_pixel = float(scalefactors["microns_per_pixel"])
-    recorded = str(spatial.get("metadata", {}).get("source_image_path", ""))
-    if image or (recorded and Path(recorded).is_file()):
-        return TissueImage(open_slide(image or recorded), 1.0, microns_per_pixel)
-    for key in ("hires", "lowres"):
-        picture = spatial.get("images", {}).get(key)
-        if picture is not None and np.ptp(picture) > 0:  # some vendors' files hold an all-black dummy
-            scale = float(scalefactors[f"tissue_{key}_scalef"])
-            return TissueImage(ArraySlide(picture, f"{name} {key}"), scale, microns_per_pixel)
-    return None
+@dataclass(frozen=True)
+class Cutter:
+    """Everything that a process needs to cut tiles.
 
-
-def plan_tiles(sample: ad.AnnData, image: TissueImage, tile_um: float, grid: bool) -> pd.DataFrame:
-    """Return tile, kind, x, y (full-resolution pixels) and tissue_fraction of the tiles to cut."""
-    inside = sample.obs["in_tissue"].to_numpy(bool)
-    centres = np.asarray(sample.obsm["spatial"], float)[inside]
-    thumbnail, downsample = image.slide.thumbnail(THUMBNAIL)
-    to_mask = image.scale / downsample
-    columns, rows = np.floor(centres * to_mask).astype(int).T
-    mask = parts_under(tissue_mask(thumbnail), columns, rows)
-    edge = tile_um / image.microns_per_pixel
-    frames = [_empty_plan()]
-    if sample.uns["tissuemake"].get("observation") == "spot" and len(centres) <= MOST_SPOT_TILES:
-        spots = pd.DataFrame(centres, columns=["x", "y"])
-        frames.append(spots.assign(tile=sample.obs_names[inside].astype(str), kind="spot"))
-    if grid:
-        cells = _grid(mask.shape[1] / to_mask, mask.shape[0] / to_mask, edge)
-        if tile_um / image.mpp < FEWEST_SOURCE_PX:
-            # Hardly a picture: only what observations can be looked up in.
-            cells = cells[cells["tile"].isin(grid_cells(centres, edge))]
-        frames.append(cells)
-    plan = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
-    boxes = np.column_stack([plan[axis] + half for half in (-edge / 2, edge / 2) for axis in ("x", "y")])
-    plan["tissue_fraction"] = covered_fraction(mask, boxes.astype(float) * to_mask)
-    return plan[(plan["kind"] == "spot") | (plan["tissue_fraction"] >= LEAST_TISSUE)]
-
-
-def grid_cells(positions: np.ndarray, edge: float) -> np.ndarray:
-    """Return the name of the grid tile in which each position (n, 2) lies, for tiles of `edge` pixels."""
-    columns, rows = np.floor(np.asarray(positions) / edge).astype(int).T
-    return np.array([f"g{row}_{column}" for row, column in zip(rows, columns, strict=True)], dtype=object)
-
-
-def _grid(width: float, height: float, edge: float) -> pd.DataFrame:
-    rows, columns = np.indices((ceil(height / edge), ceil(width / edge))).reshape(2, -1)
-    centres = np.column_stack([columns + 0.5, rows + 0.5]) * edge
-    return pd.DataFrame(centres, columns=["x", "y"]).assign(tile=grid_cells(centres, edge), kind="grid")
-
-
-def _empty_plan() -> pd.DataFrame:
-    return pd.DataFrame({"tile": [], "kind": [], "x": [], "y": [], "tissue_fraction": []})
-
-
-def _cut(
-    image: TissueImage | None, plan: pd.DataFrame, tile_um: float, tile_px: int
-) -> Iterator[pd.DataFrame]:
-    for start in range(0, len(plan), ROWS_IN_MEMORY):
-        part = plan.iloc[start : start + ROWS_IN_MEMORY]
-        jpegs = [
-            encode_jpeg(read_tile(image, x, y, tile_um, tile_px))
-            for x, y in zip(part["x"], part["y"], strict=True)
-        ]
-        yield part.assign(size_px=tile_px, size_um=tile_um, mpp=image.mpp, jpeg=jpegs)
-
-
-def read_tile(image: TissueImage, x: float, y: float, tile_um: float, tile_px: int) -> np.ndarray:
-    """Return the square of `tile_um` µm around (x, y) as uint8 (tile_px, tile_px, 3).
-
-    The centre is rounded to a whole pixel of the image, so that tiles at native size are plain crops.
+    Attributes
+    ----------
+    typical
+        Sharpness of the slide's typical tile, to which ``focus`` is relative.
     """
-    downsample = tile_um / tile_px / image.mpp
-    half = tile_px * downsample / 2
-    return image.slide.read(
-        round(x * image.scale - half), round(y * image.scale - half), tile_px, tile_px, downsample
-    )
+
+    image: TissueImage
+    tile_um: float
+    tile_px: int
+    typical: float = 1.0
+    normalize: StainNormalizer = field(default_factory=StainNormalizer)
+
+    @property
+    def downsample(self) -> float:
+        """Slide pixels per pixel of a tile."""
+        return self.tile_um / self.tile_px / self.image.mpp
+
+    def corners(self, plan: pd.DataFrame) -> np.ndarray:
+        """Upper left corners (n, 2) in whole pixels of the slide: tiles at native size are plain crops."""
+        half = self.tile_px * self.downsample / 2
+        return np.rint(plan[["x", "y"]].to_numpy(float) * self.image.scale - half)
+
+    def pixels(self, plan: pd.DataFrame) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (row of `plan`, tile as scanned), in the order that suits the slide."""
+        return self.image.slide.read_many(self.corners(plan), self.tile_px, self.tile_px, self.downsample)
+
+    def cut(self, plan: pd.DataFrame) -> pd.DataFrame:
+        """Return `plan` with pictures, flags and sizes: rows of a tile file."""
+        jpegs = np.empty(len(plan), object)
+        focus, pen = np.empty((2, len(plan)), np.float32)
+        for row, tile in self.pixels(plan):
+            focus[row] = sharpness(tile) / self.typical
+            pen[row] = pen_share(tile, self.tile_um / self.tile_px)
+            jpegs[row] = encode_jpeg(self.normalize(tile))
+        seen = (plan["tissue_fraction"] >= LEAST_TISSUE).to_numpy()
+        return plan.assign(
+            size_px=self.tile_px,
+            size_um=self.tile_um,
+            mpp=self.image.mpp,
+            focus=focus,
+            pen=pen,
+            usable=seen & (focus >= LEAST_FOCUS) & (pen < MOST_PEN),
+            jpeg=jpegs,
+        )
 
 
-def _describe(image: TissueImage | None, tile_um: float) -> dict:
-    if image is None:
-        return {"image": "", "note": "no image: no tiles"}
-    source_px = tile_um / image.mpp
-    note = ""
+def _prepare(
+    image: TissueImage, plan: pd.DataFrame, tile_um: float, tile_px: int, stain_normalization: str
+) -> tuple[Cutter, pd.DataFrame]:
+    """Look at some tiles of the slide, and put the plan into the order of reading."""
+    cutter = Cutter(image, tile_um, tile_px)
+    order = image.slide.reading_order(cutter.corners(plan), tile_px, tile_px, cutter.downsample)
+    plan = plan.iloc[order].reset_index(drop=True)
+    whole = np.flatnonzero(plan["tissue_fraction"] >= min(0.5, plan["tissue_fraction"].max()))
+    some = whole[np.linspace(0, len(whole) - 1, min(LOOKED_AT, len(whole))).astype(int)]
+    tiles = [tile for _, tile in cutter.pixels(plan.iloc[some])]
+    clean = [tile for tile in tiles if pen_share(tile, tile_um / tile_px) < MOST_PEN] or tiles
+    if not clean:
+        return cutter, plan
+    typical = float(np.median([sharpness(tile) for tile in clean])) or 1.0
+    return replace(
+        cutter, typical=typical, normalize=fit_normalizer(stain_normalization, np.stack(clean))
+    ), plan
+
+
+def _write(writer: TileWriter, cutter: Cutter, plan: pd.DataFrame, processes: int) -> dict[str, int]:
+    """Write all tiles of `plan` and return how many were flagged."""
+    parts = [plan.iloc[start : start + ROWS_IN_BATCH] for start in range(0, len(plan), ROWS_IN_BATCH)]
+    flagged = {"blurred": 0, "under_pen": 0}
+    pause = 0.5 if sys.stderr.isatty() else 30.0  # a log gets a line now and then
+    with tqdm(total=len(plan), desc=cutter.image.slide.path.name, unit="tile", mininterval=pause) as progress:
+        for rows in cut_all(cutter, parts, min(processes, len(parts))):
+            writer.write(rows)
+            flagged["blurred"] += int((rows["focus"] < LEAST_FOCUS).sum())
+            flagged["under_pen"] += int((rows["pen"] >= MOST_PEN).sum())
+            progress.update(len(rows))
+    return flagged
+
+
+def cut_all(cutter: Cutter, parts: list[pd.DataFrame], processes: int) -> Iterator[pd.DataFrame]:
+    """Rows of each of `parts` in their order; a process waits with what nobody took yet."""
+    if processes <= 1:
+        yield from map(cutter.cut, parts)
+        return
+    # Forked, so that a picture that is in memory is there once.
+    context = multiprocessing.get_context("fork")
+    workers = []
+    try:
+        for first in range(processes):
+            ours, theirs = context.Pipe(duplex=False)
+            worker = context.Process(
+                target=_work, args=(cutter, parts[first::processes], theirs), daemon=True
+            )
+            worker.start()
+            theirs.close()
+            workers.append((worker, ours))
+        for number in range(len(parts)):
+            yield _received(workers[number % processes][1])
+    finally:
+        for worker, ours in workers:
+            ours.close()
+            worker.terminate()
+            worker.join()
+
+
+def _work(cutter: Cutter, parts: list[pd.DataFrame], results: Connection) -> None:
+    """In a new process: a file handle of its own, and no threads, which a fork does not carry."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    try:
+        if not isinstance(cutter.image.slide, FlatSlide):
+            image = replace(cutter.image, slide=open_slide(cutter.image.slide.path))
+            cutter = replace(cutter, image=image)
+        for part in parts:
+            results.send(cutter.cut(part))
+    except InputError as error:
+        results.send(error)
+
+
+def _received(results: Connection) -> pd.DataFrame:
+    try:
+        received = results.recv()
+    except EOFError as error:
+        raise ChildProcessError(
+            "A process that cut tiles was ended from outside, or failed as above."
+        ) from error
+    if isinstance(received, InputError):
+        raise received
+    return received
+
+
+def _describe(image: TissueImage, cutter: Cutter) -> dict:
+    source_px = cutter.tile_um / image.mpp
+    notes = [cutter.normalize.note] if cutter.normalize.note else []
     if source_px < FEWEST_SOURCE_PX:
-        note = f"a tile is only {source_px:.1f} pixels of the image wide; give the full-resolution image"
-    return {"image": image.slide.path.name, "mpp": image.mpp, "source_px": source_px, "note": note}
+        notes.append(
+            f"a tile is only {source_px:.1f} pixels of the image wide; give the full-resolution image"
+        )
+    return {
+        "image": image.slide.path.name,
+        "mpp": image.mpp,
+        "source_px": source_px,
+        "typical_sharpness": cutter.typical,
+        "stain_normalization": cutter.normalize.method,
+        "note": "; ".join(notes),
+    }

@@ -6,6 +6,8 @@ from skimage.filters import threshold_otsu
 from skimage.measure import label
 from skimage.morphology import disk
 
+from tissuemake.histology.tile_flags import pen_pixels
+
 # Optical density at which stain begins: Otsu's value is kept between these, so that a slide all tissue is not
 # split into dark and pale tissue, and a slide without tissue stays empty.
 STAIN_RANGE = (0.06, 0.10)
@@ -15,13 +17,18 @@ BLANKED = 40
 LEAST_COLOUR = 8
 # Specks and holes smaller than this share of the thumbnail are dropped and filled.
 SMALLEST_PART = 3e-4
+# A stroke is at least this share of the thumbnail.
+SMALLEST_STROKE = 1e-4
+# Around ink, where it mixes with glass or tissue to colours of neither.
+PEN_RIM = 2
 
 
 def tissue_mask(rgb: np.ndarray) -> np.ndarray:
     """Return which pixels of a thumbnail show stained tissue.
 
     Otsu's threshold on the optical density of the most absorbing channel, against the brightness of the
-    glass. Blanked (black) and colourless pixels are never tissue; small holes are tissue.
+    glass. Blanked (black) and colourless pixels and those under marker ink are never tissue; small holes are, and so
+    are folds. Tissue out of focus is tissue; that is for `tile_flags` to tell.
 
     Parameters
     ----------
@@ -34,7 +41,7 @@ def tissue_mask(rgb: np.ndarray) -> np.ndarray:
         bool of shape (height, width).
     """
     darkest, brightest = rgb.min(axis=2), rgb.max(axis=2)
-    visible = brightest >= BLANKED
+    visible = (brightest >= BLANKED) & ~_under_pen(rgb)
     if not visible.any():
         return np.zeros(rgb.shape[:2], bool)
     glass = max(float(np.percentile(darkest[visible], 99)), 180.0)
@@ -45,6 +52,12 @@ def tissue_mask(rgb: np.ndarray) -> np.ndarray:
     least = max(4, round(stained.size * SMALLEST_PART))
     stained = _without_small(stained, least)
     return ~_without_small(~stained, least) & visible
+
+
+def _under_pen(rgb: np.ndarray) -> np.ndarray:
+    """Strokes of ink with their rim; specks of odd colour (pigment, dust, a dense nucleus) are none."""
+    ink = _without_small(pen_pixels(rgb), max(4, round(rgb.shape[0] * rgb.shape[1] * SMALLEST_STROKE)))
+    return ndimage.binary_dilation(ink, disk(PEN_RIM)) if ink.any() else ink
 
 
 def parts_under(mask: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -1,0 +1,114 @@
+"""Flags of tiles: focus against synthetic blur, pen against synthetic ink, on simulated and real tissue."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from sklearn.metrics import roc_auc_score
+
+from tissuemake.histology.slide import open_slide
+from tissuemake.histology.tile_flags import LEAST_FOCUS, MOST_PEN, pen_pixels, pen_share, sharpness
+from tissuemake.simulate.staining import _colour
+
+MPP = 0.5
+# Share of light that each ink lets through, red, green, blue.
+INKS = {
+    "blue": (0.15, 0.3, 0.75),
+    "green": (0.1, 0.5, 0.3),
+    "red": (0.8, 0.12, 0.15),
+    "black": (0.1, 0.1, 0.11),
+}
+
+
+def simulated(count=12):
+    """Tiles of nuclei in fibrous eosin, of different cell number and strength of stain."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:224, :224] * MPP
+    tiles = []
+    for number in range(count):
+        blue = np.full((224, 224), 0.05)
+        for left, top in rng.uniform(0, 112, (10 + 8 * number, 2)):
+            blue[np.hypot(x - left, y - top) < rng.uniform(2, 4)] = rng.uniform(0.5, 1.2)
+        pink = 0.2 + 0.5 * rng.random() + gaussian_filter(rng.normal(0, 0.3, (224, 224)), (1, 4))
+        tiles.append(_colour(blue.astype(np.float32), pink.clip(0).astype(np.float32)))
+    return np.stack(tiles)
+
+
+def real(path, mpp, count=20):
+    """Tiles spread over the middle of a slide."""
+    with open_slide(path) as slide:
+        rng = np.random.default_rng(0)
+        corners = rng.uniform(0.35, 0.6, (count, 2)) * slide.dimensions
+        return np.stack([slide.read(x, y, 224, 224, MPP / mpp) for x, y in corners])
+
+
+def blurred(tiles, um):
+    return np.stack([gaussian_filter(tile, (um / MPP, um / MPP, 0)) for tile in tiles])
+
+
+def stroke(tiles, ink):
+    """A stroke over the left 36 µm of each tile."""
+    marked = tiles.copy()
+    marked[:, :, :72] = np.rint(tiles[:, :, :72] * ink)
+    return marked
+
+
+def check_focus(tiles, caught):
+    sharp = np.array([sharpness(tile) for tile in tiles])
+    for um in (1.0, 2.0, 4.0):
+        soft = np.array([sharpness(tile) for tile in blurred(tiles, um)])
+        auroc = roc_auc_score(np.repeat([1, 0], len(tiles)), np.concatenate([sharp, soft]))
+        found = (soft / np.median(sharp) < LEAST_FOCUS).mean()
+        print(f"blur of {um} µm: AUROC {auroc:.3f}, {found:.0%} flagged")
+        assert auroc > 0.99 and found >= caught
+    assert (sharp / np.median(sharp) < LEAST_FOCUS).mean() < 0.03
+
+
+def check_pen(tiles):
+    clean = np.array([pen_share(tile, MPP) for tile in tiles])
+    assert clean.max() < MOST_PEN
+    for name, ink in INKS.items():
+        marked = np.array([pen_share(tile, MPP) for tile in stroke(tiles, ink)])
+        auroc = roc_auc_score(np.repeat([0, 1], len(tiles)), np.concatenate([clean, marked]))
+        print(f"{name}: AUROC {auroc:.3f}, {(marked >= MOST_PEN).mean():.0%} flagged")
+        assert auroc > 0.99 and (marked >= MOST_PEN).mean() > 0.95
+
+
+def test_blur_and_ink_are_told_from_simulated_tissue():
+    tiles = simulated()
+    check_focus(tiles, caught=1.0)
+    check_pen(tiles)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "mpp"),
+    [("st_her2/images/C2_5714_HE_BT_C2.jpg", 0.688), ("wsi/CMU-1-Small-Region.svs", 0.499)],
+)
+def test_blur_and_ink_are_told_from_real_tissue(data_dir, name, mpp):
+    tiles = real(data_dir / name, mpp)
+    check_focus(tiles, caught=0.85)
+    check_pen(tiles)
+
+
+def test_sharpness_is_of_the_focus_not_of_the_stain():
+    tile = simulated(4)[3]
+    pale = np.rint(255 - (255 - tile) * 0.5).astype(np.uint8)
+    assert sharpness(pale) == pytest.approx(sharpness(tile), rel=0.15)
+    assert sharpness(np.full((64, 64, 3), 240, np.uint8)) == 0
+
+
+def test_white_glass_blanked_background_and_blood_are_not_under_pen():
+    for colour in (
+        (255, 255, 255),
+        (240, 238, 242),
+        (0, 0, 0),
+        (150, 35, 70),
+        (70, 60, 130),
+        (235, 150, 200),
+    ):
+        assert not pen_pixels(np.full((4, 4, 3), colour, np.uint8)).any(), colour
+
+
+def test_a_tile_of_few_or_large_pixels_is_judged_too():
+    green = np.full((16, 16, 3), (20, 120, 60), np.uint8)
+    assert pen_share(green, 7.0) == 1.0 and pen_share(green, 0.1) == 1.0
