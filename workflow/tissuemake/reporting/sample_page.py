@@ -93,7 +93,7 @@ def report_sample(
     markers
         Markers of the reference, to compare those genes with.
     tiles
-        ``tiles.parquet``, to count tiles that are of no use.
+        ``tiles.arrow``, to count tiles that are of no use.
     embeddings, tumor, highres
         Encoder → file. Those of `imputed` whose record names an encoder, or that are named as one of
         `embeddings`, are shown as predicted from the image alone.
