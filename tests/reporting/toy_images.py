@@ -3,11 +3,10 @@
 import anndata as ad
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from reporting.toy_tissue import HOSTILE_GENE, MODEL, Toy
 from tissuemake import contracts, files
+from tissuemake.histology.tile_store import write_tiles
 
 OPEN, CLOSED = "color", "hibou<b>"
 STEP_UM = 20.0
@@ -34,22 +33,16 @@ class ImagedToy(Toy):
         rows = self.spots - 2
         table = pd.DataFrame(
             {
-                "tile": [*self.barcodes[:rows], "g0_0", "g0_1"],
                 "kind": ["spot"] * rows + ["grid"] * 2,
-                "x": 0.0,
-                "y": 0.0,
-                "size_px": 224,
-                "size_um": 112.0,
-                "mpp": 0.5,
                 "tissue_fraction": [1.0] * (rows - 1) + [0.2, 0.9, 0.1],
-                "focus": [3.0] * (rows + 2),
-                "pen": [True] + [False] * (rows + 1),
-                "usable": [False, False] + [True] * rows,
-                "jpeg": [b"no picture"] * (rows + 2),
-            }
+                "focus": 1.0,
+                "pen": [0.3] + [0.0] * (rows + 1),
+                "usable": [False, False, False] + [True] * (rows - 1),
+            },
+            index=[*self.barcodes[:rows], "g0_0", "g0_1"],
         )
-        self.tiles = self._path("tiles.parquet")
-        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), self.tiles)
+        self.tiles = self._path("tiles.arrow")
+        write_tiles(self.tiles, table, [np.full((8, 8, 3), 200, np.uint8)] * len(table))
 
     def _write_embeddings(self) -> None:
         self.embeddings = {}
@@ -88,6 +81,7 @@ class ImagedToy(Toy):
         data.uns["tissuemake"] = {
             "method": "expression", "encoder": OPEN, "device": "cpu", "seconds": 0.2, "peak_memory_mb": 200.0,
         }  # fmt: skip
+        data.uns["tissuemake"] |= {"head": "without donor <s>d1</s>", "head_saw_donor": False}
         self.imputed[OPEN] = self._path(f"imputed/{OPEN}.h5ad")
         contracts.write_anndata(data, self.imputed[OPEN], contracts.IMPUTED)
 
@@ -108,7 +102,9 @@ class ImagedToy(Toy):
         values = np.column_stack([wave, wave[::-1], np.full(len(x), 1.0)]).astype(np.float32)
         fine = ad.AnnData(values, obs=obs, var=pd.DataFrame({"gene_id": ""}, index=names))
         fine.obsm["spatial"] = np.column_stack([x, y])
-        fine.uns["tissuemake"] = {"method": "highres", "encoder": OPEN, "device": "cpu"}
+        fine.uns["tissuemake"] = {
+            "method": "highres", "encoder": OPEN, "device": "cpu", "conservation_error": 2e-7,
+        }  # fmt: skip
         self.highres = {OPEN: self._path(f"highres/{OPEN}.h5ad")}
         contracts.write_anndata(fine, self.highres[OPEN], contracts.HIGHRES)
 

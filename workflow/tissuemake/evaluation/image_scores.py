@@ -32,6 +32,11 @@ def expression(predicted: Mapping[str, ad.AnnData], filtered: ad.AnnData) -> Sco
     scored: set[str] = set()
     for encoder, table in predicted.items():
         held = table.var["held_out_r"].dropna()
+        if held.empty:
+            log.warning(
+                "Expression by %s is not scored: its head saw the donor, or none was measured.", encoder
+            )
+            continue
         scored |= set(held.index)
         scores += [
             (encoder, "held_out_r", held.median()),

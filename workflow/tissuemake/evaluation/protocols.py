@@ -51,8 +51,8 @@ def evaluate_sample(
 ) -> None:
     """Score a sample's files and write a tidy table: sample, task, method, metric, value, cost.
 
-    Column ``group`` is "image" where genes were predicted from the image alone: such methods are scored on other
-    genes, and by a stricter depth adjustment, than those that see other genes, and are compared among themselves.
+    Column ``group`` is "image" where genes were predicted from the image alone: such methods are scored on all their
+    genes and not on a hidden few, and are compared among themselves.
 
     Parameters
     ----------

@@ -21,19 +21,19 @@ def add_tumor(adata: ad.AnnData, encoder: str, path: Path) -> dict:
 
 
 def add_predicted(adata: ad.AnnData, encoder: str, prediction: ad.AnnData) -> None:
-    """Add genes predicted from the image as ``obsm["image_expression_ENCODER"]``.
+    """Add genes predicted from the image as ``obsm["image_expression_ENCODER"]``, a float32 array (spots, genes).
 
-    ``uns["image_expression"][ENCODER]`` says that it is no measurement, and holds ``var`` (a row per gene: the
-    correlation with what was measured) and ``tissuemake``, how it was made.
+    ``uns["image_expression"][ENCODER]`` says that it is no measurement, and holds ``var`` (a row per gene, in the
+    order of the columns: the correlation with what was measured) and ``tissuemake``, how it was made. An array
+    and no table: both file formats keep each column of a table as a piece of its own.
     """
     values = prediction.X.toarray() if hasattr(prediction.X, "toarray") else np.asarray(prediction.X)
-    genes = [name.replace("/", "|") for name in prediction.var_names]
-    table = pd.DataFrame(values.astype(np.float32), index=prediction.obs_names, columns=genes)
-    adata.obsm[f"image_expression_{encoder}"] = table.reindex(adata.obs_names)
+    table = pd.DataFrame(values.astype(np.float32), index=prediction.obs_names)
+    adata.obsm[f"image_expression_{encoder}"] = table.reindex(adata.obs_names).to_numpy(np.float32)
     columns = ["held_out_r", "held_out_r_depth_adjusted"]
     adata.uns.setdefault("image_expression", {})[encoder] = {
         "what": "log1p(CP10k) predicted from the stained image alone; not measured",
-        "var": prediction.var[columns].astype(float).set_axis(genes).rename_axis(index="gene"),
+        "var": prediction.var[columns].astype(float).rename_axis(index="gene"),
         "tissuemake": dict(prediction.uns["tissuemake"]),
     }
 

@@ -66,8 +66,8 @@ def deliver_sample(
     well), ``SAMPLE.spatialdata.zarr.zip``, ``report.html``.
 
     What was read off the stained image: ``obs["tumor_probability_ENCODER"]`` (missing where a spot has no tile) and
-    ``tumor_ENCODER.parquet``; ``obsm["image_expression_ENCODER"]`` (spots by genes, log1p(CP10k)), with what is known
-    of its genes and how it was made in ``uns["image_expression"][ENCODER]``; ``highres_ENCODER.h5ad`` (a row per
+    ``tumor_ENCODER.parquet``; ``obsm["image_expression_ENCODER"]`` (spots by genes, log1p(CP10k)), whose genes, what is
+    known of them and how it was made stand in ``uns["image_expression"][ENCODER]``; ``highres_ENCODER.h5ad`` (a row per
     place between and inside spots, with the image).
 
     Parameters

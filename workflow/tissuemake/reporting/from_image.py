@@ -16,12 +16,12 @@ from tissuemake.errors import InputError
 RESTRICTED = re.compile(
     r"(?<![a-z])nc(?![a-z])|non[- ]?commercial|academic|research[- ](?:use[- ])?only", re.IGNORECASE
 )
+# Column, what it is called, its limit, and whether values above (or below) it are the bad ones.
 FLAGS = {
-    "usable": ("not usable (too little tissue, out of focus, or marked with a pen)", False),
-    "focus": ("out of focus", False),
-    "pen": ("marked with a pen", True),
+    "tissue_fraction": ("less than half of it tissue", 0.5, False),
+    "focus": ("out of focus", 0.4, False),
+    "pen": ("a tenth or more under pen", 0.1, True),
 }
-LITTLE_TISSUE = 0.5
 
 
 @dataclass(frozen=True)
@@ -110,16 +110,14 @@ def tile_flags(tiles: str | Path) -> dict:
     dict
         ``tiles`` (number), ``kinds`` (kind → number) and ``flags``: ``(what, number)`` for each thing looked for.
     """
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(tiles) as file:
-        names = [name for name in file.schema_arrow.names if name != "jpeg"]
-        contracts.check_table(pd.DataFrame(columns=file.schema_arrow.names), contracts.TILES, tiles)
-        table = file.read(names).to_pandas(ignore_metadata=True)
-    flags = [(f"less than {LITTLE_TISSUE:.0%} tissue", int((table["tissue_fraction"] < LITTLE_TISSUE).sum()))]
-    for name, (label, bad) in FLAGS.items():
-        if name in table and pd.api.types.is_bool_dtype(table[name]):
-            flags.append((label, int((table[name] == bad).sum())))
+    table = contracts.read_table(tiles, contracts.TILES)
+    flags = [
+        (label, int((table[name] >= limit).sum() if high else (table[name] < limit).sum()))
+        for name, (label, limit, high) in FLAGS.items()
+        if name in table
+    ]
+    if "usable" in table:
+        flags.append(("of no use to train on", int((~table["usable"].astype(bool)).sum())))
     return {
         "tiles": len(table),
         "kinds": {str(kind): int(count) for kind, count in table["kind"].value_counts().items()},

@@ -68,7 +68,14 @@ def predicted(encoder: str, prediction: ad.AnnData, adata: ad.AnnData) -> dict:
     """How well genes were predicted from the image: as hidden genes are, and where to see the best of them."""
     genes = [gene for gene in predicted_genes(prediction) if gene in adata.var_names]
     show = {"group": predicted_label(encoder), "key": genes[0], "beside": MEASURED} if genes else None
-    return {**summaries.imputation(prediction, encoder), "show": show, "gene": genes[0] if genes else ""}
+    record = prediction.uns["tissuemake"]
+    return {
+        **summaries.imputation(prediction, encoder, "measurement"),
+        "show": show,
+        "gene": genes[0] if genes else "",
+        "head": str(record.get("head", "")),
+        "saw": bool(record.get("head_saw_donor", False)),
+    }
 
 
 def finer(encoder: str, fine: ad.AnnData, adata: ad.AnnData) -> dict:
@@ -80,6 +87,7 @@ def finer(encoder: str, fine: ad.AnnData, adata: ad.AnnData) -> dict:
         "step": step_um(fine),
         "genes": fine.n_vars,
         "shown": len(genes),
+        "error": fine.uns["tissuemake"].get("conservation_error"),
         "gene": genes[0] if genes else "",
         "show": {"group": fine_label(encoder), "key": genes[0], "beside": MEASURED} if genes else None,
     }

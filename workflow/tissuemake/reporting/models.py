@@ -17,6 +17,7 @@ WEIGHTS, CONFIG, TRAINING, CARD = "model.safetensors", "config.json", "training.
 FACTS = {
     "preset": "preset",
     "reference": "reference",
+    "encoder": "encoder",
     "organism": "organism",
     "seed": "seed",
     "device": "trained on",
@@ -32,7 +33,8 @@ WATCHED = (
     (
         {"of one image": "teacher_entropy", "over all images": "prototype_entropy"},
         "Entropy of the teacher",
-        "Nats. The two lines apart: it tells images from each other. Lines that meet are a collapse.",
+        "Nats. The entropy of one image stays below that over all while it tells images apart; they meet when it "
+        "collapses.",
     ),
     (
         {"spread": "feature_sd"},
@@ -117,8 +119,10 @@ def facts_of(model: Model) -> list[tuple[str, object]]:
     """Return the facts to read first; what the folder does not say is left out."""
     record = model.training.attrs.get("tissuemake", {})
     said = {**record, **{key: value for key, value in model.config.items() if not isinstance(value, dict)}}
-    facts = [(label, said[key]) for key, label in FACTS.items() if said.get(key) not in (None, "")]
-    if len(model.training):
+    at_once = len(model.training) == 1  # a head that was fitted, not trained: there are no steps to speak of
+    keys = [key for key in FACTS if not (at_once and key == "best_step")]
+    facts = [(FACTS[key], said[key]) for key in keys if said.get(key) not in (None, "")]
+    if len(model.training) > 1:
         facts.append(("steps of training", int(model.training["step"].max())))
         facts.append(("time of training", seconds(model.training["seconds"].max())))
     return [*facts, ("sha256 of the weights", model.weights_sha256)]

@@ -16,7 +16,7 @@ NAMES = {
     "jsd": "JSD",
     "held_out_r": "held-out r",
     "held_out_r_depth_adjusted": "held-out r, depth-adjusted",
-    "held_out_genes": "hidden genes",
+    "held_out_genes": "genes scored",
     "ari": "ARI",
     "nmi": "NMI",
     "neighbors_alike": "neighbours alike",

@@ -80,7 +80,7 @@ def _shapes(adata: ad.AnnData, noun: str, diameter: float):
 def _table(adata: ad.AnnData, noun: str) -> ad.AnnData:
     """The counts, values and annotations without the images, which stand beside the table as elements."""
     table = adata.copy()
-    table.uns = {"tissuemake": adata.uns["tissuemake"]}
+    table.uns = {name: adata.uns[name] for name in ("tissuemake", "image_expression") if name in adata.uns}
     table.obs["region"] = pd.Categorical([noun] * table.n_obs)
     table.obs["barcode"] = table.obs_names.astype(str)
     return table

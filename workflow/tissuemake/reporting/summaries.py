@@ -161,7 +161,7 @@ def top_pairs(table: pd.DataFrame) -> list[dict]:
     return best[list(columns)].rename(columns=columns).to_dict("records")
 
 
-def imputation(prediction: ad.AnnData, method: str) -> dict:
+def imputation(prediction: ad.AnnData, method: str, of: str = "hidden measurement") -> dict:
     """How well hidden genes were predicted: two distributions and the best and worst genes."""
     scores = prediction.var[["held_out_r", "held_out_r_depth_adjusted"]].astype(float)
     held_out = scores.dropna(subset=["held_out_r"])
@@ -169,7 +169,7 @@ def imputation(prediction: ad.AnnData, method: str) -> dict:
     pick = ranked if len(ranked) <= 2 * TOP_ROWS else pd.concat([ranked.head(TOP_ROWS), ranked.tail(5)])
     figure = figures.histogram(
         {"plain": held_out["held_out_r"], "depth-adjusted": held_out["held_out_r_depth_adjusted"]},
-        unit="correlation r with the hidden measurement",
+        unit=f"correlation r with the {of}",
         noun="genes",
     )
     return {
