@@ -11,8 +11,15 @@ from torch.nn import functional
 
 from tissuemake.errors import InputError
 from tissuemake.models.spafoundation.architecture import Architecture
+from tissuemake.models.spafoundation.encode import load_encoder
 from tissuemake.models.spafoundation.network import all_tokens, build_backbone
-from tissuemake.models.spafoundation.published import choose_part, convert, import_checkpoint, read_checkpoint
+from tissuemake.models.spafoundation.published import (
+    NORMALISATIONS,
+    choose_part,
+    convert,
+    import_checkpoint,
+    read_checkpoint,
+)
 from tissuemake.models.store import load_model
 
 WIDTH, LAYERS, HEADS, PATCH, PX = 128, 3, 2, 16, 224
@@ -129,6 +136,17 @@ def test_outputs_equal_the_published_arithmetic(published, tmp_path, wrapping, p
         "drop_path": 0.0,
     }
     assert config["source"]["part"] == wrapping and len(config["source"]["sha256"]) == 64
+
+
+def test_tiles_are_encoded_by_the_imported_model(published, tmp_path):
+    torch.save(published, tmp_path / "vit.pth")
+    import_checkpoint(tmp_path / "vit.pth", tmp_path / "model", licence="MIT")
+    pictures = np.random.default_rng(0).integers(0, 256, (3, PX, PX, 3), dtype=np.uint8)
+    mean, sd = ((np.array(part, np.float32)) for part in NORMALISATIONS["imagenet"])
+    images = torch.from_numpy(((pictures / np.float32(255) - mean) / sd).transpose(0, 3, 1, 2).copy())
+    expected = reference(published, images)[:, 0]
+    found = load_encoder(tmp_path / "model").encode(pictures, 0.5)
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
 def test_the_student_can_be_asked_for(published, tmp_path):
