@@ -234,6 +234,17 @@ def _targets(sections: Sequence[Section], recipe: Recipe) -> np.ndarray:
     return own + recipe.depth_share * by_depth
 
 
+def expression_directions(sections: Sequence[Section], recipe: Recipe) -> np.ndarray:
+    """Where every spot of all sections stands (spots, `recipe.rank`) in the main directions of what is learnt.
+
+    In units of the first one's standard deviation, so that a squared error weighs directions by what they explain.
+    """
+    targets = _targets(sections, recipe)
+    left, size, _ = np.linalg.svd(targets - targets.mean(axis=0), full_matrices=False)
+    rank = min(recipe.rank or len(size), len(size))
+    return left[:, :rank] * (size[:rank] / max(size[0], 1e-12)) * np.sqrt(len(left))
+
+
 def _in_directions(values: np.ndarray, rank: int) -> np.ndarray:
     """`values` (spots, genes) in their first `rank` principal directions."""
     small = values @ values.T if len(values) <= values.shape[1] else values.T @ values
