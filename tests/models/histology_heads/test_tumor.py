@@ -104,6 +104,25 @@ def test_noise_is_not_told_from_its_own_labels(tmp_path):
     assert config["scores"]["noise"]["AUROC"] < 0.68
 
 
+def test_another_staining_changes_nothing(tmp_path):
+    cohort = [tumor_section(tmp_path, name, donor=name, seed=place) for place, name in enumerate("abc")]
+    assert fitted(tmp_path, cohort)["within_section"] is True
+    plain = detected(tmp_path, tumor_section(tmp_path, "n", donor="N", seed=9))
+    darker = detected(tmp_path, tumor_section(tmp_path, "n", donor="N", seed=9, staining=20.0))
+    np.testing.assert_allclose(plain["probability"], darker["probability"], atol=1e-4)
+
+
+def test_healthy_donors_teach_that_the_level_counts(tmp_path):
+    cohort = [
+        tumor_section(tmp_path, name, donor=name, seed=place, healthy=name in "cd")
+        for place, name in enumerate("abcd")
+    ]
+    assert fitted(tmp_path, cohort)["within_section"] is False
+    healthy = detected(tmp_path, tumor_section(tmp_path, "n", donor="N", seed=9, healthy=True))
+    ill = detected(tmp_path, tumor_section(tmp_path, "m", donor="M", seed=9))
+    assert ill["probability"].mean() > healthy["probability"].mean() + 0.1
+
+
 def test_a_spot_without_a_tile_has_no_probability(tmp_path):
     import anndata as ad
 

@@ -100,9 +100,20 @@ def spot_tiles(spots: ad.AnnData) -> pd.DataFrame:
 
 
 def tumor_section(
-    folder: Path, sample: str, *, donor: str = "", seed: int = 0, side: int = 12, features: int = 6
+    folder: Path,
+    sample: str,
+    *,
+    donor: str = "",
+    seed: int = 0,
+    side: int = 12,
+    features: int = 6,
+    healthy: bool = False,
+    staining: float = 0.0,
 ) -> ToySection:
-    """A section whose right half is tumour; feature 0 shows it through noise, the others show nothing."""
+    """A section whose right half is tumour; feature 0 shows it through noise, the others show nothing.
+
+    `healthy` has none; `staining` is added to all features of the section.
+    """
     rng = np.random.default_rng(seed)
     positions = lattice(side, PITCH_UM)
     tumour = positions[:, 0] > np.median(positions[:, 0])
@@ -112,7 +123,8 @@ def tumor_section(
     spots = write_filtered(
         section.filtered, sample, positions, rng.poisson(3, (len(positions), 8)), donor=donor
     )
-    vectors = rng.normal(0, 1, (len(positions), features))
+    tumour &= not healthy
+    vectors = rng.normal(staining, 1, (len(positions), features))
     vectors[:, 0] += 1.5 * tumour
     write_embeddings(section.embeddings, spot_tiles(spots), vectors)
     labels = pd.DataFrame({"label": np.where(tumour, "cancer", "stroma")}, index=spots.obs_names)

@@ -1,7 +1,7 @@
 """Heads that did not see what they are asked about: another donor, or another block of the same section."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,8 @@ class Labelled:
 
     Attributes
     ----------
+    rows
+        (n,) of the section's spots.
     vectors, truth
         (n, features), and (n,) bool, whether it is tumour.
     fold, near
@@ -30,6 +32,7 @@ class Labelled:
     """
 
     section: SpotVectors
+    rows: np.ndarray
     vectors: np.ndarray
     truth: np.ndarray
     fold: np.ndarray
@@ -37,24 +40,37 @@ class Labelled:
 
 
 def label_spots(section: SpotVectors, labels: pd.Series, tumor_labels: Sequence[str], seed: int) -> Labelled:
-    """Take the spots of a section that have a label (text by barcode) and a tile."""
+    """Take the spots of a section that have a label (text by barcode) and a tile; vectors as they are."""
     named = section.spots.obs_names.isin(labels.index) & section.seen
     barcodes = section.spots.obs_names[named]
     blocks = spatial_blocks(section.positions, FOLDS, seed)
     buffer = max(section.tile_um, LEAST_BUFFER_UM)
     near = np.column_stack([near_block(section.positions, blocks == fold, buffer) for fold in range(FOLDS)])
     truth = labels.loc[barcodes].isin(list(tumor_labels)).to_numpy(bool)
-    return Labelled(section, section.vectors(named), truth, blocks[named], near[named])
+    rows = np.flatnonzero(named)
+    return Labelled(section, rows, section.vectors(rows), truth, blocks[named], near[named])
+
+
+def relative(part: Labelled) -> Labelled:
+    """The same spots with vectors relative to their section's."""
+    return replace(part, vectors=part.section.standardised(part.rows))
+
+
+def has_several_donors(cohort: Sequence[Labelled]) -> bool:
+    """Whether heads without a donor can be fitted for at least two."""
+    return len({part.section.donor for part in cohort}) > 1 and len(_by_donor(cohort)) > 1
+
+
+def _by_donor(cohort: Sequence[Labelled]) -> list[Part]:
+    donor = np.concatenate([[part.section.donor] * len(part.truth) for part in cohort])
+    truth = np.concatenate([part.truth for part in cohort])
+    parts = [Part(np.flatnonzero(donor != name), np.flatnonzero(donor == name)) for name in np.unique(donor)]
+    return usable(parts, truth)
 
 
 def _parts(cohort: list[Labelled]) -> list[Part]:
     """Folds by donor where several have both sides of it; else by block, other donors always to fit on."""
-    donor = np.concatenate([[part.section.donor] * len(part.truth) for part in cohort])
-    truth = np.concatenate([part.truth for part in cohort])
-    by_donor = [
-        Part(np.flatnonzero(donor != name), np.flatnonzero(donor == name)) for name in np.unique(donor)
-    ]
-    found = usable(by_donor, truth)
+    found = _by_donor(cohort)
     if len(found) > 1:
         return found
     parts, start = [], 0
@@ -85,7 +101,8 @@ def fit_twins(cohort: list[Labelled], donor: str) -> dict[str, LogisticHead]:
             away = ~part.near[:, fold]
             if len(np.unique(part.truth[away])) == 2:
                 rest = Labelled(
-                    part.section, part.vectors[away], part.truth[away], part.fold[away], part.near[away]
+                    part.section,
+                    *(own[away] for own in (part.rows, part.vectors, part.truth, part.fold, part.near)),
                 )
                 # Serial sections of the donor show the same glands: they stay out.
                 heads[_without_block(part.section.sample, fold)] = fit_together([*others, rest], prior)[0]

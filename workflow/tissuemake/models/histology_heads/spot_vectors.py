@@ -10,6 +10,10 @@ from scipy.spatial import cKDTree
 from tissuemake.contracts import EMBEDDINGS, FILTERED, read_anndata, read_annotations
 from tissuemake.errors import InputError
 
+# Of a feature's largest value: less is rounding, which standardising would blow up.
+LEAST_SPREAD = 1e-3
+LARGEST_Z = 6.0
+
 
 @dataclass(frozen=True)
 class SpotVectors:
@@ -67,6 +71,17 @@ class SpotVectors:
     def vectors(self, spots: np.ndarray) -> np.ndarray:
         """Vectors (spots, features) of the tiles of `spots` (positions or bool); each must have one."""
         return np.asarray(self.tiles.X[self.row[spots]], np.float64)
+
+    def standardised(self, spots: np.ndarray) -> np.ndarray:
+        """The same relative to all spots of the section: staining and scanner fall out, and so does its level.
+
+        A feature that hardly moves in the section says nothing there.
+        """
+        known = self.vectors(self.seen)
+        spread = known.std(axis=0)
+        moves = spread > LEAST_SPREAD * np.abs(known).max(axis=0) + 1e-12
+        relative = (self.vectors(spots) - known.mean(axis=0)) / np.where(moves, spread, 1)
+        return np.clip(np.where(moves, relative, 0), -LARGEST_Z, LARGEST_Z)
 
 
 def read_spot_vectors(filtered: Path, embeddings: Path) -> SpotVectors:

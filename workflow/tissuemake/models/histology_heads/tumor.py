@@ -20,8 +20,10 @@ from tissuemake.models.histology_heads.held_out_heads import (
     Labelled,
     fit_together,
     fit_twins,
+    has_several_donors,
     head_of_spots,
     label_spots,
+    relative,
     twin_scores,
 )
 from tissuemake.models.histology_heads.logistic import LogisticHead, log_loss
@@ -33,12 +35,17 @@ from tissuemake.models.histology_heads.spot_vectors import (
 from tissuemake.models.store import load_model, save_model, weights_hash
 from tissuemake.provenance import measured
 
+# Cross-fitted log loss (nats) by which the level of a section must help before it is trusted: a cohort of one staining
+# cannot show what another does to it.
+LEVEL_GAIN = 0.05
 INTENDED_USE = (
     "Probability that the tissue around a spot is tumour, read off the embedding of its H&E tile, on sections "
     "stained and scanned like those it was fitted on. A map to look at with the slide; no diagnosis."
 )
 FAILURE_MODES = (
-    "A staining or scanner unlike the cohort's shifts all probabilities; ranks within a section suffer less.",
+    "Where config.json says within_section, a spot is seen relative to its section: a section without any tumour, or "
+    "of nothing else, is given about the cohort's share all the same. Trust ranks within a section more than levels.",
+    "Where it does not, a staining or scanner unlike the cohort's shifts all probabilities.",
     "Tumour types that the cohort does not have, and dense normal epithelium or lymphoid tissue.",
     "Probabilities are calibrated to the cohort's share of tumour; a section with far less has too many.",
     "A spot at the border holds both; its label was one word.",
@@ -55,11 +62,13 @@ def fit_tumor(
 ) -> None:
     """Fit a head on all sections, and twins that did not see a donor (or, of a lone donor, a block) each.
 
-    Logistic regression with a ridge penalty on standardised embeddings, by principal components where features
-    outnumber spots, both classes weighted alike. Penalty and calibration (Platt's sigmoid) come from log odds that
-    are cross-fitted by donor; of a lone donor by 5 blocks of its sections (k-means of positions), without spots
-    within a tile's edge (at least 250 µm) of the block asked. Then the share of tumour among the labels is added;
-    heads without a block get that of the whole section, or their answers would not compare.
+    Embeddings are taken relative to their section (staining and scanner fall out), unless the level of the sections
+    tells clearly more about donors that were left out. Logistic regression with a ridge penalty on them, by
+    principal components where features outnumber spots, both classes weighted alike. Penalty and calibration (Platt's
+    sigmoid) come from log odds that are cross-fitted by donor; of a lone donor by 5 blocks of its sections (k-means
+    of positions), without spots within a tile's edge (at least 250 µm) of the block asked. Then the share of tumour
+    among the labels is added; heads without a block get that of the whole section, or their answers would not
+    compare.
 
     Parameters
     ----------
@@ -78,7 +87,7 @@ def fit_tumor(
     started = time.perf_counter()
     cohort, said = _read_cohort(sections, tumor_labels, ignored_labels, seed)
     first = cohort[0].section
-    head, loss = fit_together(cohort)
+    cohort, within_section, head, loss = _choose_level(cohort)
     heads = {ALL: head}
     for donor in dict.fromkeys(part.section.donor for part in cohort):
         heads.update(fit_twins(cohort, donor))
@@ -89,6 +98,7 @@ def fit_tumor(
         "encoder": first.encoder,
         "encoder_sha256": encoder_hash(first),
         "features": first.tiles.var_names.tolist(),
+        "within_section": within_section,
         "tile_um": first.tile_um,
         "heads": names,
         "strengths": [heads[name].strength for name in names],
@@ -141,10 +151,11 @@ def detect_tumor(filtered: Path, embeddings: Path, model: Path | str, output: Pa
             name: LogisticHead(weight[row], float(bias[row])) for row, name in enumerate(config["heads"])
         }
         asked = head_of_spots(section, config)
+        vectors = section.standardised if config["within_section"] else section.vectors
         probability = np.full(section.spots.n_obs, np.nan)
         for name in dict.fromkeys(asked):
             chosen = section.seen & (asked == name)
-            probability[chosen] = heads[name].probability(section.vectors(chosen))
+            probability[chosen] = heads[name].probability(vectors(chosen))
         known = section.donor in config["donors"].values()
         table = pd.DataFrame(
             {"probability": probability, "seen": known & (asked == ALL)}, index=section.spots.obs_names
@@ -199,6 +210,20 @@ def _read_cohort(
         cohort.append(label_spots(section, labels[~labels.isin(list(ignored_labels))], tumor_labels, seed))
     _refuse_one_class(cohort, said, tumor_labels, ignored_labels)
     return cohort, said
+
+
+def _choose_level(cohort: list[Labelled]) -> tuple[list[Labelled], bool, LogisticHead, float]:
+    """Vectors relative to their section, unless as they are they tell tumour in other donors better by `LEVEL_GAIN`.
+
+    Returns the cohort with these vectors, whether they are relative, the head of all and its loss.
+    """
+    within = [relative(part) for part in cohort]
+    head, loss = fit_together(within)
+    if has_several_donors(cohort):
+        plain, plain_loss = fit_together(cohort)
+        if plain_loss < loss - LEVEL_GAIN:
+            return cohort, False, plain, plain_loss
+    return within, True, head, loss
 
 
 def _refuse_one_class(
