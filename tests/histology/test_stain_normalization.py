@@ -66,7 +66,7 @@ def test_macenko_brings_stains_to_the_standard_colours():
     tiles = slide(BLUE, (0.7, 1.1))
     normalized = fit_normalizer("macenko", tiles)(tiles[0])
     density = OPTICAL_DENSITY[normalized].reshape(-1, 3)
-    darkest = density[density.sum(1) > np.percentile(density.sum(1), 99)].mean(0)
+    darkest = density[density.sum(1) >= np.percentile(density.sum(1), 99)].mean(0)
     assert darkest / np.linalg.norm(darkest) @ [0.5626, 0.7201, 0.4062] > 0.98
 
 
@@ -81,6 +81,6 @@ def test_what_has_no_two_stains_is_left_as_it_is_and_says_so():
 
 def test_off_by_default_and_unknown_methods_are_refused():
     tiles = slide(PURPLE, (1.2, 0.7), count=1)
-    assert fit_normalizer("", tiles)(tiles[0]) is tiles[0]
+    np.testing.assert_array_equal(fit_normalizer("", tiles)(tiles[0]), tiles[0])
     with pytest.raises(InputError, match="vahadane"):
         fit_normalizer("vahadane", tiles)

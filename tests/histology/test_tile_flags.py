@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from tissuemake.histology.slide import open_slide
 from tissuemake.histology.tile_flags import LEAST_FOCUS, MOST_PEN, pen_pixels, pen_share, sharpness
+from tissuemake.histology.tissue import covered_fraction, tissue_mask
 from tissuemake.simulate.staining import _colour
 
 MPP = 0.5
@@ -33,12 +34,15 @@ def simulated(count=12):
     return np.stack(tiles)
 
 
-def real(path, mpp, count=20):
-    """Tiles spread over the middle of a slide."""
+def real(path, mpp, count=16):
+    """Tiles of tissue, spread over a slide."""
+    edge = 112 / mpp
     with open_slide(path) as slide:
-        rng = np.random.default_rng(0)
-        corners = rng.uniform(0.35, 0.6, (count, 2)) * slide.dimensions
-        return np.stack([slide.read(x, y, 224, 224, MPP / mpp) for x, y in corners])
+        thumbnail, downsample = slide.thumbnail(500)
+        corners = np.random.default_rng(0).uniform(0, np.array(slide.dimensions) - edge, (500, 2))
+        boxes = np.hstack([corners, corners + edge]) / downsample
+        chosen = corners[covered_fraction(tissue_mask(thumbnail), boxes) > 0.7][:count]
+        return np.stack([slide.read(x, y, 224, 224, MPP / mpp) for x, y in chosen])
 
 
 def blurred(tiles, um):

@@ -30,15 +30,15 @@ def pen_pixels(rgb: np.ndarray) -> np.ndarray:
     """Which pixels, uint8 or float (h, w, 3) of 4 µm or more, have colours of marker ink and not of H&E.
 
     Haematoxylin and eosin absorb green most: what is greener than red is ink, and so is blue of a purity that blue
-    haematoxylin does not reach, red that absorbs blue as much as green, and grey nearly black. A blanked-out
-    background (black) is none.
+    haematoxylin does not reach, red that absorbs blue as much as green (blood does not), and grey nearly black. A
+    blanked-out background (black) is none.
     """
     red, green, blue = np.moveaxis(rgb.astype(np.int16), -1, 0)
     lightest, darkest = rgb.max(axis=-1).astype(np.int16), rgb.min(axis=-1).astype(np.int16)
     others = np.maximum(green, blue)
     greenish = (green - red > 12) & (green - blue > -0.35 * (lightest - red)) & (lightest - darkest > 25)
     bluish = ((blue - red > 75) & (green - red > 8)) | ((red < 40) & (blue - red > 65))
-    reddish = (red - others > 60) & (others < 100)
+    reddish = (red - others > 60) & (others < 100) & (2 * blue < 3 * green + 20)
     blackish = (lightest >= 12) & (lightest < 75) & (lightest - darkest < 22)
     return greenish | bluish | reddish | blackish
 
