@@ -1,4 +1,5 @@
-# Above this size of filtered.h5ad a GPU is asked for. Not measured: on one core of a CPU 10,000 spots take under a minute.
+# Above this size of filtered.h5ad, some 15,000 spots of 2,000 genes, a GPU is asked for: a choice, not a measurement. 10,000 such
+# spots are 10 seconds of one processor.
 LARGE_MB = 200
 
 
@@ -56,7 +57,8 @@ rule deconvolve_sparank:
         "benchmarks/samples/{sample}/proportions/sparank.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    # 10,000 spots on a busy machine of 2 cores: 89 s with one thread, more than 320 s (stopped) with two.
+    threads: 1
     resources:
         mem_mb=megabytes(10, 3000),
         runtime=60,
