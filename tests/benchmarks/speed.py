@@ -19,7 +19,7 @@ FEW = {
     "tangram": ({"EPOCHS": 4}, {"EPOCHS": 14}),
     "cell2location": tuple(
         {"REFERENCE_EPOCHS": 1, "EPOCHS": 1, "SAMPLES": 2} | more
-        for more in ({}, {"REFERENCE_EPOCHS": 11}, {"EPOCHS": 11}, {"SAMPLES": 22})
+        for more in ({}, {"REFERENCE_EPOCHS": 4}, {"EPOCHS": 6}, {"SAMPLES": 6})
     ),
 }
 FULL = {
@@ -30,7 +30,7 @@ FULL = {
 LEAST_EPOCHS = 1000
 FEW_SAID = {
     "tangram": "4 and 14 epochs to 1,000",
-    "cell2location": "1 to 11 epochs and 2 to 22 posterior samples to 30,000 and 200",
+    "cell2location": "1 to 6 epochs and 2 to 6 posterior samples to 30,000 and 200",
 }
 RECKONED = "{} (reckoned)"
 TIMES = "times faster than cell2location"
