@@ -244,6 +244,18 @@ def test_without_an_image_the_page_has_no_word_of_it(driver, toy_page):
         assert words not in text
 
 
+def test_spots_without_a_place_are_counted(imaged):
+    from tissuemake.reporting.image_section import finer
+
+    fine = contracts.read_anndata(imaged.highres[OPEN], contracts.HIGHRES)
+    spots = contracts.read_anndata(imaged.filtered, contracts.FILTERED)
+    assert finer(OPEN, fine, spots)["spots"] == 60
+    bare = fine[~fine.obs["spot"].isin(imaged.barcodes[:7])]
+    found = finer(OPEN, bare, spots)
+    assert (found["spots"], found["of"]) == (53, 60)
+    assert found["step"] == STEP_UM and found["shown"] == found["genes"] == 3
+
+
 def test_a_large_finer_map_keeps_the_page_small(tmp_path):
     toy = ImagedToy(tmp_path / "toy")
     fine = contracts.read_anndata(toy.highres[OPEN], contracts.HIGHRES)

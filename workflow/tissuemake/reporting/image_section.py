@@ -87,6 +87,8 @@ def finer(encoder: str, fine: ad.AnnData, adata: ad.AnnData) -> dict:
         "step": step_um(fine),
         "genes": fine.n_vars,
         "shown": len(genes),
+        "spots": len(set(fine.obs["spot"].astype(str)) - {""}),
+        "of": adata.n_obs,
         "error": fine.uns["tissuemake"].get("conservation_error"),
         "gene": genes[0] if genes else "",
         "show": {"group": fine_label(encoder), "key": genes[0], "beside": MEASURED} if genes else None,
