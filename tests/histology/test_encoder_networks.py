@@ -18,6 +18,7 @@ from tissuemake.contracts import EMBEDDINGS, read_anndata
 from tissuemake.errors import InputError
 from tissuemake.histology.color import FEATURES
 from tissuemake.histology.encoders import embed_tiles, load_encoder
+from tissuemake.histology.encoders.weights import read_state
 from tissuemake.histology.published_encoders import ENCODERS
 from tissuemake.histology.tile_store import write_tiles
 
@@ -115,6 +116,14 @@ def test_a_pickle_with_code_is_refused(folder, capsys):
     with pytest.raises(InputError) as caught:
         load_encoder("phikon", folder)
     assert caught.value.code == "pickle_refused" and "safetensors" in caught.value.remedy
+    assert "this code ran" not in capsys.readouterr().out
+
+
+def test_a_file_of_weights_alone_is_read_without_running_code(tmp_path, capsys):
+    (tmp_path / "ctranspath.pth").write_bytes(pickle.dumps({"model": Harmful()}, protocol=2))
+    with pytest.raises(InputError) as caught:
+        read_state(tmp_path / "ctranspath.pth")
+    assert caught.value.code == "pickle_refused"
     assert "this code ran" not in capsys.readouterr().out
 
 
