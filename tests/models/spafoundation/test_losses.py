@@ -13,6 +13,7 @@ from tissuemake.models.spafoundation.losses import (
     koleo,
     moved_centre,
     patch_loss,
+    pixel_loss,
     sinkhorn,
     tile_loss,
 )
@@ -80,6 +81,15 @@ def test_the_patch_loss_counts_hidden_patches_only():
         functional.cross_entropy(logits[1, :1] / 0.1, target[1, :1]),
     ]
     torch.testing.assert_close(patch_loss(target, logits, weights, 0.1), torch.stack(expected).mean())
+
+
+def test_the_pixel_loss_is_zero_for_the_hidden_patches_themselves():
+    images = torch.randn(2, 3, 8, 8, generator=seeded())
+    positions, weights = torch.tensor([[3, 0], [1, 2]]), torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+    lower_right, upper_left = images[0, :, 4:, 4:], images[0, :, :4, :4]
+    painted = torch.stack([torch.stack([lower_right, upper_left]), torch.zeros(2, 3, 4, 4)]).flatten(2)
+    expected = images[1, :, :4, 4:].square().mean() / 2
+    torch.testing.assert_close(pixel_loss(images, painted, positions, weights), expected)
 
 
 def test_spread_knows_features_of_one_direction_and_of_many():

@@ -16,6 +16,14 @@ def test_presets_have_the_published_sizes(preset, millions):
     assert round(count / 1e6, 1) == millions
 
 
+def test_a_recipe_for_fewer_devices_is_slower():
+    recipe = PRESETS["base"]
+    assert recipe.on(8) is recipe and PRESETS["tiny"].on(1) is PRESETS["tiny"]
+    one = recipe.on(1)
+    assert one.schedule.learning_rate == pytest.approx(recipe.schedule.learning_rate / 8)
+    assert one.distillation.momentum == (0.9995, 1.0) and recipe.on(4).distillation.momentum == (0.996, 1.0)
+
+
 def test_tokens_are_those_of_transformers_and_masks_and_sizes_work():
     torch.manual_seed(0)
     backbone = build_backbone(TOY.architecture).eval()

@@ -12,7 +12,14 @@ from tissuemake.models.spafoundation.architecture import Architecture, Distillat
 TOY = Preset(
     Architecture(width=32, layers=2, heads=2, patch=8, image_px=32, drop_path=0.1),
     Distillation(
-        batch=16, prototypes=32, hidden=32, bottleneck=16, centring="sinkhorn", koleo=0.1, frozen=0.2
+        batch=16,
+        prototypes=32,
+        hidden=32,
+        bottleneck=16,
+        centring="sinkhorn",
+        koleo=0.1,
+        momentum=(0.9, 1.0),
+        frozen=0.2,
     ),
     Schedule(steps=12, learning_rate=3e-3, clip=3.0, validate_every=4),
     tile_px=40,
@@ -35,5 +42,5 @@ def write_slide(path: Path, count: int, seed: int, usable: bool | list[bool] = T
     """Write a tile file of `count` toy tiles."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame({"usable": usable}, index=[f"g0_{number}" for number in range(count)])
-    write_tiles(path, table, kinds_of_tiles(count, seed).permute(0, 2, 3, 1).numpy())
+    write_tiles(path, table, kinds_of_tiles(count, seed).permute(0, 2, 3, 1).contiguous().numpy())
     return path

@@ -1,10 +1,12 @@
 """What a SpaFoundation encoder is made of and how it is taught, as data, and the presets."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from tissuemake.models.schedule import Schedule
 
 CENTRING = ("centre", "sinkhorn", "none")
+# With so few tiles a step the teacher must be slower than published, or both collapse.
+SMALL_STEP, SLOW_TEACHER = 256, 0.9995
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,9 @@ class Distillation:
         balanced over the batch (Caron et al. 2020); ``"none"`` collapses, and is there to show it.
     koleo
         Weight of the spread of tiles' features (Sablayrolles et al. 2019).
+    pixels
+        Weight of painting the hidden patches (Xie et al. 2022, SimMIM), which teaches from the first step on, before
+        the teacher knows anything; 0 in iBOT.
     teacher_temperature
         At the start, and after `temperature_rise` of the steps.
     momentum, weight_decay
@@ -90,6 +95,7 @@ class Distillation:
     shared: bool = True
     centring: str = "centre"
     koleo: float = 0.0
+    pixels: float = 0.0
     mask: float = 0.3
     mask_spread: float = 0.2
     student_temperature: float = 0.1
@@ -117,6 +123,8 @@ class Preset:
         Held-out tiles that are scored at each validation.
     pooling, looks
         How tokens become the vector of a tile; see `pooling.pooled`.
+    devices
+        GPUs that batch, learning rate and momentum are stated for; see `on`.
     """
 
     architecture: Architecture
@@ -127,40 +135,63 @@ class Preset:
     valid_tiles: int = 256
     pooling: str = "cls_mean"
     looks: int = 1
+    devices: int = 1
+
+    def on(self, devices: int) -> "Preset":
+        """The recipe for another number of GPUs: learning rate as tiles per step, a slower teacher if they are few."""
+        if devices == self.devices:
+            return self
+        rate = self.schedule.learning_rate * devices / self.devices
+        start, end = self.distillation.momentum
+        if devices * self.distillation.batch <= SMALL_STEP:
+            start = max(start, SLOW_TEACHER)
+        return replace(
+            self,
+            devices=devices,
+            schedule=replace(self.schedule, learning_rate=rate),
+            distillation=replace(self.distillation, momentum=(start, end)),
+        )
 
 
 PRESETS = {
-    # Two to three minutes on one core.
+    # For one core. Few, small tiles a step and short training leave the teacher no time to be slow: Sinkhorn and
+    # KoLeo keep it from collapsing instead.
     "tiny": Preset(
-        Architecture(width=96, layers=4, heads=3, patch=8, image_px=64),
+        Architecture(width=96, layers=4, heads=3, patch=8, image_px=48),
         Distillation(
-            batch=64,
-            prototypes=512,
+            batch=32,
+            prototypes=256,
             hidden=256,
             bottleneck=64,
             centring="sinkhorn",
             koleo=0.1,
-            momentum=(0.99, 1.0),
+            momentum=(0.98, 1.0),
+            temperature_rise=0.9,
             frozen=0.05,
         ),
-        Schedule(steps=400, learning_rate=1e-3, warmup=0.1, clip=3.0, validate_every=80),
-        tile_px=96,
-        views=Views(local_views=4, local_px=32),
+        Schedule(steps=600, learning_rate=2e-3, warmup=0.1, clip=3.0, validate_every=100),
+        tile_px=72,
+        views=Views(local_views=2, local_px=24),
+        pooling="layers",
+        looks=8,
     ),
-    # ViT-S/16, 21.7 M parameters. Recipe: 4 GPUs x 256 tiles, lr 5e-4 * 1024 / 256, 100 epochs of 1 M tiles.
+    # ViT-S/16, 21.7 M parameters: 4 GPUs x 256 tiles, learning rate 5e-4 per 256 tiles (Zhou et al. 2022); 100,000
+    # steps are 100 epochs of a million tiles.
     "small": Preset(
         Architecture(width=384, layers=12, heads=6, patch=16, image_px=224, drop_path=0.1),
         Distillation(batch=256),
         Schedule(steps=100_000, learning_rate=2e-3, warmup=0.1, clip=3.0, validate_every=1000),
         tile_px=224,
         valid_tiles=1024,
+        devices=4,
     ),
-    # ViT-B/16, 85.8 M parameters, the published size. Recipe: 8 GPUs x 128 tiles, lr 7.5e-4 * 1024 / 256.
+    # ViT-B/16, 85.8 M parameters, the published size: 8 GPUs x 128 tiles, learning rate 3.75e-4 per 256 tiles.
     "base": Preset(
         Architecture(width=768, layers=12, heads=12, patch=16, image_px=224, drop_path=0.1),
         Distillation(batch=128, frozen=0.03),
         Schedule(steps=100_000, learning_rate=1.5e-3, warmup=0.1, clip=3.0, validate_every=1000),
         tile_px=224,
         valid_tiles=1024,
+        devices=8,
     ),
 }

@@ -69,6 +69,22 @@ def patch_loss(target: Tensor, logits: Tensor, weights: Tensor, temperature: flo
     return (cross_entropy(target, logits, temperature) * weights).sum() / len(weights)
 
 
+def pixel_loss(images: Tensor, painted: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
+    """Mean squared error of painted patches, by image and then over images, as `patch_loss`.
+
+    Parameters
+    ----------
+    images
+        (n, 3, height, width), standardised.
+    painted
+        (n, most, 3 * patch * patch), of the patches at `positions` (n, most).
+    """
+    edge = round((painted.shape[-1] / 3) ** 0.5)
+    patches = functional.unfold(images, edge, stride=edge).transpose(1, 2)
+    wanted = patches.gather(1, positions[:, :, None].expand_as(painted))
+    return ((painted.float() - wanted).square().mean(-1) * weights).sum() / len(weights)
+
+
 def koleo(features: Tensor) -> Tensor:
     """Kozachenko-Leonenko: minus the mean log distance of each direction (n, width) to its nearest neighbour."""
     points = functional.normalize(features.float(), dim=-1, eps=LEAST_DISTANCE)

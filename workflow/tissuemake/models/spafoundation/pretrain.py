@@ -83,11 +83,11 @@ def pretrain_spafoundation(
             f"There is no preset '{preset}' of spafoundation.",
             f"Set models: spafoundation: preset to one of {', '.join(PRESETS)}.",
         )
-    chosen = custom or PRESETS[preset]
     paths = [Path(path) for path in tiles]
     if donors is not None and len(donors) != len(paths):
         raise ValueError(f"{len(donors)} donors for {len(paths)} tile files")
     device = given_device(gpus)
+    chosen = custom or PRESETS[preset].on(device.count)
     rows = choose_rows(paths, donors, chosen.valid_tiles, LEAST_BATCHES * chosen.distillation.batch, seed)
     learnt, scored = (_part(paths, rows, held_out, chosen) for held_out in (False, True))
     mean, sd = colour_statistics(learnt, seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from tissuemake.device import Device
 from tissuemake.models.curve import Curve
@@ -19,6 +19,7 @@ from tissuemake.models.spafoundation.losses import (
     koleo,
     moved_centre,
     patch_loss,
+    pixel_loss,
     sinkhorn,
     tile_loss,
 )
@@ -62,6 +63,8 @@ class Distiller(Trainable):
         self.preset = preset
         self.student = Pupil(preset.architecture, preset.distillation)
         self.teacher = deepcopy(self.student).requires_grad_(False)
+        shape = preset.architecture
+        self.painter = nn.Linear(shape.width, 3 * shape.patch**2) if preset.distillation.pixels else None
         self.register_buffer("mean", mean.float())
         self.register_buffer("sd", sd.float())
         self.register_buffer("tile_centre", torch.zeros(preset.distillation.prototypes))
@@ -97,9 +100,12 @@ class Distiller(Trainable):
         if len(small):
             tiles.append(all_tokens(self.student.backbone, small)[:, 0])
         said = self.student.tile_head(torch.cat(tiles)).unflatten(0, (-1, len(lesson.pixels)))
-        said_patches = self.student.patch_head(seen[:, 1:].gather(1, taken))
+        hidden = seen[:, 1:].gather(1, taken)
+        said_patches = self.student.patch_head(hidden)
         loss = tile_loss(target, said, recipe.student_temperature)
         loss = loss + patch_loss(patch_target, said_patches, weights, recipe.student_temperature)
+        if self.painter is not None:
+            loss = loss + recipe.pixels * pixel_loss(large, self.painter(hidden), positions, weights)
         if recipe.koleo:
             halves = seen[:, 0].chunk(2)
             loss = loss + recipe.koleo * (koleo(halves[0]) + koleo(halves[1])) / 2
