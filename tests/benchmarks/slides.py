@@ -19,101 +19,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter, process_time
 
-import imagecodecs
 import numpy as np
-import openslide
 import pandas as pd
-import tifffile
-import zarr
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.slide_files import write_slide
+from benchmarks.slide_readers import EDGE, READERS, decode_into_new, decode_into_one, streams_of
 from tissuemake.histology.jpeg_tiles import JpegTiledSlide
 from tissuemake.histology.slide import open_slide
 
-EDGE = 224
 SLIDE = 20_000
 GIANT = 100_000
 # Tiles along each side of the part that is read: 10,752 pixels, 350 MB of RGB, five times the cache.
 SIDE = 48
 CLOCKS = {"wall": perf_counter, "cpu": process_time}
-Reader = Callable[[Path, np.ndarray], None]
-
-
-def ours(path: Path, corners: np.ndarray) -> None:
-    """The workflow's way: in the order that decodes each JPEG tile once."""
-    with JpegTiledSlide(path) as slide:
-        for _ in slide.read_many(corners, EDGE, EDGE):
-            pass
-
-
-def ours_one_by_one(path: Path, corners: np.ndarray) -> None:
-    """In the order of asking, with a cache of decoded tiles."""
-    with JpegTiledSlide(path) as slide:
-        for x, y in corners.tolist():
-            slide.read(x, y, EDGE, EDGE)
-
-
-def read_region(path: Path, corners: np.ndarray) -> None:
-    """The plain loop."""
-    with openslide.OpenSlide(path) as slide:
-        for corner in corners.tolist():
-            slide.read_region(corner, 0, (EDGE, EDGE)).convert("RGB")
-
-
-def read_region_cached(path: Path, corners: np.ndarray) -> None:
-    """With 256 MB of cache, and without PIL's conversion."""
-    with openslide.OpenSlide(path) as slide:
-        slide.set_cache(openslide.OpenSlideCache(256 * 2**20))
-        for corner in corners.tolist():
-            np.asarray(slide.read_region(corner, 0, (EDGE, EDGE)))[..., :3]
-
-
-def tifffile_zarr(path: Path, corners: np.ndarray) -> None:
-    """Slices of tifffile's zarr store."""
-    with tifffile.TiffFile(path) as tiff:
-        level = zarr.open(tiff.series[0].aszarr(level=0), mode="r")
-        for x, y in corners.tolist():
-            level[y : y + EDGE, x : x + EDGE]
-
-
-def _streams(path: Path, corners: np.ndarray) -> list[bytes]:
-    """The JPEG tiles of level 0 that cover the corners' regions, each once."""
-    with JpegTiledSlide(path) as slide:
-        across, down = slide.tile_shape(0)
-        first, last = corners // (across, down), (corners + EDGE - 1) // (across, down)
-        needed = {
-            (row, column)
-            for (left, top), (right, bottom) in zip(first.tolist(), last.tolist(), strict=True)
-            for row in range(top, bottom + 1)
-            for column in range(left, right + 1)
-        }
-        level = slide.levels[0]
-        return [
-            os.pread(slide._file, int(level.sizes[place]), int(level.offsets[place]))
-            for place in sorted(needed)
-        ]
-
-
-def _decode_into_new(streams: list[bytes]) -> None:
-    for stream in streams:
-        imagecodecs.jpeg8_decode(stream, outcolorspace="RGB")
-
-
-def _decode_into_one(streams: list[bytes]) -> None:
-    memory = imagecodecs.jpeg8_decode(streams[0], outcolorspace="RGB")
-    for stream in streams:
-        imagecodecs.jpeg8_decode(stream, outcolorspace="RGB", out=memory)
-
-
-READERS: dict[str, Reader] = {
-    "ours, `read_many`": ours,
-    "ours, `read` one by one": ours_one_by_one,
-    "OpenSlide `read_region` → RGB": read_region,
-    "OpenSlide → numpy, 256 MB cache": read_region_cached,
-    "tifffile + zarr slicing": tifffile_zarr,
-}
 LIMIT = "limit: decoding alone"
 
 
@@ -128,14 +48,14 @@ def rates(path: Path, repeats: int, side: int, clock: Callable[[], float]) -> It
     }
     for repeat in range(-1, repeats):  # the first is to warm up
         for way, parts in ways.items():
-            streams = [_streams(path, part) for part in parts]
+            streams = [streams_of(path, part) for part in parts]
             seconds = {
                 name: _seconds([(read, (path, part)) for part in parts], clock)
                 for name, read in READERS.items()
             }
             seconds[LIMIT] = min(
                 _seconds([(decode, (some,)) for some in streams], clock)
-                for decode in (_decode_into_new, _decode_into_one)
+                for decode in (decode_into_new, decode_into_one)
             )
             if repeat >= 0:
                 for name, took in seconds.items():
