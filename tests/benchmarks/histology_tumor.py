@@ -2,7 +2,8 @@
 
 Blocks: five compact ones (k-means of positions, another partition for every seed), each asked of a head that saw
 neither it nor anything within 250 µm; ranks are over all blocks together, and within each block that holds both.
-Zero-shot: the head has seen simulated sections only, whose zone ``tumour`` is tumour.
+Zero-shot: the head has seen three simulated sections only, whose zone ``tumour`` is tumour, at the µm per pixel of
+A1's picture.
 """
 
 from collections.abc import Iterator
@@ -27,16 +28,21 @@ from tissuemake.models.histology_heads.held_out_heads import FOLDS, LEAST_BUFFER
 from tissuemake.models.histology_heads.tumor import detect_tumor, fit_tumor
 from tissuemake.quality.filter import filter_spots
 from tissuemake.sheets import Sample
-from tissuemake.simulate.vendor_folders import simulate_tissue
+from tissuemake.simulate.staining import render
+from tissuemake.simulate.vendor_folders import cell_table, simulate_cells
+from tissuemake.simulate.visium import capture_spots, write_visium
 
 TEST = "tumour"
 BLOCKS = "her2st A1, spatial blocks"
 ZERO_SHOT = "simulated -> her2st A1"
 ENCODERS = ("color", "untrained", "spafoundation", "color+spafoundation")
+RANKS = ("AUROC", "AUPRC")
 TUMOUR = ("invasive cancer", "cancer in situ")
 SIMULATED_TUMOUR = ("tumour",)
 SIMULATED_SPOTS = 200
-TAUGHT_PLANS = ("infiltrated", "glandular", "layered")
+SECTIONS = 3
+# The picture of A1 is this coarse; a head taught on finer ones reads other nuclei and textures.
+A1_MPP = 3.2
 
 
 def rows(bench: Bench, seed: int) -> Iterator[Row]:
@@ -55,7 +61,8 @@ def rows(bench: Bench, seed: int) -> Iterator[Row]:
         yield from as_rows(TEST, BLOCKS, name, seed, scores(found, truth, blocks))
     for encoder in ENCODERS:
         found = _zero_shot(bench, section, encoder, seed)
-        yield from as_rows(TEST, ZERO_SHOT, encoder, seed, scores(found, truth, blocks * 0))
+        found_scores = scores(found, truth, blocks)
+        yield from as_rows(TEST, ZERO_SHOT, encoder, seed, {name: found_scores[name] for name in RANKS})
 
 
 def scores(found: pd.Series, truth: pd.Series, blocks: pd.Series) -> dict[str, float]:
@@ -102,22 +109,29 @@ def _baselines(spots, positions: np.ndarray, truth: pd.Series, blocks: pd.Series
 
 
 def _zero_shot(bench: Bench, section: Prepared, encoder: str, seed: int) -> pd.Series:
-    """A1 by a head that has seen a simulated section of each plan."""
-    taught = [_simulated(bench, plan, seed) for plan in TAUGHT_PLANS]
+    """A1 by a head that has seen three simulated sections of as many donors, seen as coarsely as A1."""
+    taught = [_simulated(bench, SECTIONS * seed + number) for number in range(SECTIONS)]
     folder = bench.work / "tumour" / f"simulated-{encoder}-{seed}"
     cohort = [(part.filtered, _embed(bench, part, encoder, seed), _zones(part)) for part in taught]
     fit_tumor(cohort, folder, tumor_labels=SIMULATED_TUMOUR, ignored_labels=["invasive margin"], seed=seed)
     return _detected(section.filtered, embedded(bench, encoder, "A1", seed), folder)["probability"]
 
 
-def _simulated(bench: Bench, plan: str, seed: int) -> Prepared:
-    name = f"{plan}{seed}"
+def _simulated(bench: Bench, seed: int) -> Prepared:
+    """A Visium section with tumour nests, once."""
+    name = f"tumour{seed}"
     folder = bench.work / "sections" / name
     if not folder.is_dir():
         with atomic(folder) as partial:
-            vendor = partial / "vendor"
-            simulate_tissue(vendor, seed=seed, spots=SIMULATED_SPOTS, zones=plan)
-            row = Sample(name, "visium", str(vendor / "visium"), organism="human", donor=name)
+            section, cells = simulate_cells(seed=seed, spots=SIMULATED_SPOTS, zones="infiltrated")
+            table = cell_table(cells)
+            capture = capture_spots(section, table, cells.X, seed, 0.6)
+            picture = render(section, table, seed, A1_MPP)
+            write_visium(partial / "visium", capture, cells.var, picture, A1_MPP)
+            zones = section.zone_names(section.zone_at(capture.spots["x"], capture.spots["y"]))
+            labels = pd.DataFrame({"label": zones}, index=capture.spots.index)
+            labels.to_csv(partial / "zones.tsv", sep="\t", index_label="barcode")
+            row = Sample(name, "visium", str(partial / "visium"), organism="human", donor=name)
             ingest_sample(row, partial / "ingested.h5ad")
             filter_spots(partial / "ingested.h5ad", partial / "filtered.h5ad", None, overrides={})
             tile_slide(partial / "ingested.h5ad", partial / "tiles.parquet", grid=False)
@@ -125,7 +139,7 @@ def _simulated(bench: Bench, plan: str, seed: int) -> Prepared:
 
 
 def _zones(section: Prepared) -> str:
-    return str(section.filtered.parent / "vendor" / "truth" / "visium_zones.tsv")
+    return str(section.filtered.parent / "zones.tsv")
 
 
 def _embed(bench: Bench, section: Prepared, encoder: str, seed: int) -> Path:
