@@ -9,6 +9,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 SPOTS = 200
+PRETRAINED = (
+    "models: {sparank: {images: color}}",
+    "histology: {encoders: [color, spafoundation], tumor_labels: [tumour]}",
+)
 
 
 def snakemake(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -26,15 +30,11 @@ def make_run_folder(
 ) -> Path:
     """A run folder with a small simulation and the demo's sheets, or those given as text.
 
-    `pretrained` methods take a minute of training: only tests that look at them, or at every rule, run them.
+    `pretrained` methods take minutes of training: only tests that look at them, or at every rule, run them.
     """
     (folder / "config").mkdir(parents=True)
     lines = [f"simulation: {{spots: {SPOTS}}}", "imputation: {held_out_genes: 50}"]
-    lines.append(
-        "models: {sparank: {images: color}}"
-        if pretrained
-        else "deconvolution: {methods: [nnls_rescaled, nnls]}"
-    )
+    lines += PRETRAINED if pretrained else ["deconvolution: {methods: [nnls_rescaled, nnls]}"]
     (folder / "config" / "config.yaml").write_text("\n".join(lines) + "\n")
     for name, text in (("samples.tsv", samples), ("references.tsv", references)):
         if text is None:

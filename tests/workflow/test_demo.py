@@ -14,7 +14,9 @@ from run_folder import ROOT, snakemake
 from tissuemake import contracts
 
 pytestmark = pytest.mark.workflow
-SAMPLES = ("demo-visium", "demo-visium-hd", "demo-xenium")
+SAMPLES = ("demo-visium", "demo-tumor", "demo-visium-hd", "demo-xenium")
+PICTURED = ("demo-visium", "demo-tumor")
+ENCODERS = ("color", "spafoundation")
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
@@ -38,8 +40,21 @@ def test_every_file_keeps_its_contract(demo, sample):
         ("ligand_receptor", contracts.LIGAND_RECEPTOR),
     ):
         assert len(contracts.read_table(folder / f"statistics/{name}.parquet", contract))
-    assert len(contracts.read_table(folder / "tiles.parquet", contracts.TILES))
+    assert len(contracts.read_table(folder / "tiles.arrow", contracts.TILES))
     assert "http" not in _remote_references((folder / "report.html").read_text())
+
+
+@pytest.mark.parametrize("sample", PICTURED)
+def test_genes_and_tumour_are_predicted_from_the_image(demo, sample):
+    folder = demo / "results" / "samples" / sample
+    filtered = contracts.read_anndata(folder / "filtered.h5ad", contracts.FILTERED)
+    for encoder in ENCODERS:
+        embedded = contracts.read_anndata(folder / f"embeddings/{encoder}.h5ad", contracts.EMBEDDINGS)
+        assert set(filtered.obs_names) <= set(embedded.obs_names)
+        imputed = contracts.read_anndata(folder / f"imputed/{encoder}.h5ad", contracts.IMPUTED)
+        assert imputed.var["held_out_r"].median() > 0.05
+        tumor = contracts.read_table(folder / f"tumor/{encoder}.parquet", contracts.TUMOR)
+        assert tumor["probability"].between(0, 1).all()
 
 
 def _remote_references(page: str) -> str:

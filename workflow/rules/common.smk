@@ -208,6 +208,13 @@ def tumor_encoders(sample):
     return headed_encoders(sample) if HISTOLOGY["tumor_labels"] and labelled else []
 
 
+def highres_encoders(sample):
+    """Those by which genes are predicted between the spots: of lattices of spots with an image."""
+    row = SAMPLES[sample]
+    wanted = HISTOLOGY["highres"] and row.image and row.assay in ("visium", "st")
+    return HISTOLOGY["encoders"] if wanted else []
+
+
 def of_encoders(encoders, pattern):
     """Input function: a file for each of the sample's `encoders(sample)`."""
     return lambda wildcards: collect(pattern, encoder=encoders(wildcards.sample))

@@ -9,6 +9,7 @@ rule deliver_sample:
         page="results/samples/{sample}/report.html",
         embeddings=rules.cluster_domains.input.embeddings,
         tumor=rules.report_sample.input.tumor,
+        highres=rules.report_sample.input.highres,
         attributions=rules.report_sample.input.attributions,
         model=rules.report_sample.input.model,
         image_model=rules.report_sample.input.image_model,

@@ -1,4 +1,4 @@
-TASKS = ["deconvolution", "imputation", "domains"]
+TASKS = ["deconvolution", "imputation", "domains", "tumor"]
 
 
 rule evaluate_sample:
@@ -13,6 +13,7 @@ rule evaluate_sample:
             method=imputation_methods(wildcards.sample),
         ),
         domains="results/samples/{sample}/domains.parquet",
+        tumor=of_encoders(tumor_encoders, "results/samples/{{sample}}/tumor/{encoder}.parquet"),
         signatures=of_reference("results/references/{reference}/signatures.parquet"),
         known=sample_sources("labels", "truth"),
     output:
@@ -28,6 +29,8 @@ rule evaluate_sample:
         runtime=30,
     params:
         row=sample_row,
+        tumor_labels=HISTOLOGY["tumor_labels"],
+        ignored_labels=HISTOLOGY["ignored_labels"],
         seed=config["seed"],
     script:
         "../scripts/evaluate_sample.py"

@@ -43,3 +43,22 @@ rule predict_expression:
         runtime=60,
     script:
         "../scripts/predict_expression.py"
+
+
+rule predict_highres:
+    input:
+        filtered="results/samples/{sample}/filtered.h5ad",
+        embeddings="results/samples/{sample}/embeddings/{encoder}.h5ad",
+    output:
+        highres="results/samples/{sample}/highres/{encoder}.h5ad",
+    log:
+        "logs/samples/{sample}/highres/{encoder}.log",
+    benchmark:
+        "benchmarks/samples/{sample}/highres/{encoder}.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(10, 3000),
+        runtime=60,
+    script:
+        "../scripts/predict_highres.py"

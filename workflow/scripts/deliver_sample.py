@@ -25,6 +25,7 @@ with logged(snakemake.log[0]):
         },
         embeddings={Path(path).stem: Path(path) for path in snakemake.input.embeddings},
         tumor={Path(path).stem: Path(path) for path in snakemake.input.tumor},
+        highres={Path(path).stem: Path(path) for path in snakemake.input.highres},
         domains=Path(snakemake.input.domains),
         report=Path(snakemake.input.page),
         row=snakemake.params.row,

@@ -20,4 +20,7 @@ with logged(snakemake.log[0]):
         source_path=row["path"],
         output=Path(snakemake.output.evaluation),
         seed=snakemake.params.seed,
+        tumor={Path(path).stem: Path(path) for path in snakemake.input.tumor},
+        tumor_labels=snakemake.params.tumor_labels,
+        ignored_labels=snakemake.params.ignored_labels,
     )

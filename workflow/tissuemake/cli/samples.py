@@ -212,6 +212,7 @@ def report(
     from tissuemake.reporting.sample_page import report_sample
 
     statistics = ("moran", "neighborhood_enrichment", "ligand_receptor")
+    tiles = folder / "tiles.arrow"
     report_sample(
         folder.name,
         check=folder / "check.json",
@@ -222,6 +223,10 @@ def report(
         statistics={name: folder / "statistics" / f"{name}.parquet" for name in statistics},
         evaluation=folder / "evaluation.parquet",
         qc_figure=folder / "quality.png",
+        tiles=tiles if tiles.is_file() else None,
+        embeddings={path.stem: path for path in sorted(folder.glob("embeddings/*.h5ad"))},
+        tumor={path.stem: path for path in sorted(folder.glob("tumor/*.parquet"))},
+        highres={path.stem: path for path in sorted(folder.glob("highres/*.h5ad"))},
         row={"sample": folder.name},
         output=output or folder / "report.html",
     )
