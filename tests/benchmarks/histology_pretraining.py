@@ -13,7 +13,7 @@ from tissuemake.models.curve import Curve
 from tissuemake.models.spafoundation.architecture import PRESETS
 from tissuemake.models.spafoundation.network import build_backbone, vit_config
 from tissuemake.models.spafoundation.pretrain import pretrain_spafoundation
-from tissuemake.models.store import load_model, save_model
+from tissuemake.models.store import save_model
 
 
 def pretrained(bench: Bench, slides: Sequence[str], seed: int) -> Path:
@@ -44,22 +44,36 @@ def _some(paths: list[Path], bench: Bench, seed: int) -> list[Path]:
 
 
 def untrained(bench: Bench, slides: Sequence[str], seed: int) -> Path:
-    """Model folder of the same shape and pooling with weights as they are drawn."""
+    """Model folder of the same shape, pooling and standardisation with weights as they are drawn."""
     folder = bench.work / "pretrained" / f"{bench.preset}-untrained-{seed}"
-    if not folder.is_dir():
-        _, config = load_model(pretrained(bench, slides, seed))
-        with torch.random.fork_rng():
-            torch.manual_seed(1000 + seed)
-            backbone = build_backbone(PRESETS[bench.preset].architecture)
-        curve = Curve(seed=seed, device="cpu", precision="32-true")
-        curve.add(step=0, train_loss=0.0, valid_loss=0.0, learning_rate=0.0, seconds=0.0)
-        kept = {key: value for key, value in config.items() if key not in ("format", "weights")}
-        with atomic(folder) as partial:
-            partial.mkdir()
-            save_model(partial, backbone.state_dict(), kept | vit_config_of(bench), "Untrained.", curve)
+    if folder.is_dir():
+        return folder
+    preset = PRESETS[bench.preset]
+    mean, sd = _colour([bench.section(name).tiles for name in slides])
+    with torch.random.fork_rng():
+        torch.manual_seed(1000 + seed)
+        backbone = build_backbone(preset.architecture)
+    config = {
+        **vit_config(preset.architecture).to_diff_dict(),
+        "kind": "spafoundation",
+        "preset": f"{bench.preset}, untrained",
+        "architecture": preset.architecture.as_dict(),
+        "mean": mean,
+        "sd": sd,
+        "pooling": preset.pooling,
+        "looks": preset.looks,
+    }
+    curve = Curve(seed=seed, device="cpu", precision="32-true")
+    curve.add(step=0, train_loss=0.0, valid_loss=0.0, learning_rate=0.0, seconds=0.0)
+    with atomic(folder) as partial:
+        partial.mkdir()
+        save_model(partial, backbone.state_dict(), config, "Untrained.", curve)
     return folder
 
 
-def vit_config_of(bench: Bench) -> dict:
-    """What transformers calls the preset's network."""
-    return vit_config(PRESETS[bench.preset].architecture).to_diff_dict()
+def _colour(paths: list[Path]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of the channels, in 0 to 1, of tiles spread over the slides."""
+    stores = [TileStore(path) for path in paths]
+    pixels = [store.pixels(np.linspace(0, len(store) - 1, 64).astype(int)) for store in stores]
+    values = np.concatenate([part.reshape(-1, 3) for part in pixels]) / 255
+    return values.mean(axis=0).tolist(), values.std(axis=0).tolist()

@@ -40,8 +40,7 @@ class Recipe:
     ring
         So many nearest tiles give their mean as further features; 0: a spot sees its own tile alone.
     rank
-        Learn so many directions of expression (principal components of the training values without what depth
-        explains), 0: every gene for itself.
+        Learn so many directions of expression (principal components of the training values), 0: every gene for itself.
     depth_share
         How much of what the library size explains is learnt: 1 all. Less costs plain correlation and wins where depth
         is taken out.
@@ -228,10 +227,9 @@ def _targets(sections: Sequence[Section], recipe: Recipe) -> np.ndarray:
     """What is learnt (spots, genes): values about the mean of their section, in few directions if asked."""
     own = [without_depth(section.values, section.total_counts) for section in sections]
     centred = [section.values - section.values.mean(axis=0) for section in sections]
-    own, by_depth = np.concatenate(own), np.concatenate(centred) - np.concatenate(own)
-    if recipe.rank:
-        own, by_depth = _in_directions(own, recipe.rank), _in_directions(by_depth, 1)
-    return own + recipe.depth_share * by_depth
+    own, centred = np.concatenate(own), np.concatenate(centred)
+    wanted = own + recipe.depth_share * (centred - own)
+    return _in_directions(wanted, recipe.rank) if recipe.rank else wanted
 
 
 def expression_directions(sections: Sequence[Section], recipe: Recipe) -> np.ndarray:
