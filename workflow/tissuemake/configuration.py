@@ -142,7 +142,7 @@ def check_heads(histology: dict) -> None:
             raise InputError(
                 "missing_weights",
                 f"config: histology.{key} is '{folder}', which is no folder.",
-                f"{unset_variables(folder)}Correct the path (relative ones start at the run folder), or leave it empty.",
+                f"{unset_variables(folder)}Correct the path (relative ones start at the run folder), or empty it.",
             )
 
 
