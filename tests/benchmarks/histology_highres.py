@@ -16,7 +16,7 @@ from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from scipy.spatial import cKDTree
 
 from benchmarks.histology_encoders import WRITERS, Bench
-from benchmarks.histology_rows import Row
+from benchmarks.histology_rows import LINEAR, NEAREST, SMOOTH, Row
 from benchmarks.histology_rows import rows as as_rows
 from benchmarks.histology_sections import Prepared
 from tissuemake.contracts import FILTERED, HIGHRES, read_anndata
@@ -39,9 +39,6 @@ PITCH_UM, SPOT_UM = 100.0, 55.0
 OVERLAP = 0.75
 # Circles (µm across) in which the truth is counted: as wide as a spot, and as a step of the map.
 APERTURES = {"spot-sized truth": SPOT_UM, "28 um truth": 28.0}
-NEAREST, LINEAR, SMOOTH = "nearest spot", "linear interpolation", "smooth field without image"
-# Read the tissue's measured spots, as every method here does, and no image.
-INTERPOLATIONS = (NEAREST, LINEAR, SMOOTH)
 
 
 def rows(bench: Bench, seed: int) -> Iterator[Row]:

@@ -49,6 +49,9 @@ HIGHER = (
 )
 # Rows that know what no head knows; they are no rivals.
 CEILING = "noise ceiling"
+# Of values between spots: they read the section's spots, as every method there does, and no image.
+NEAREST, LINEAR, SMOOTH = "nearest spot", "linear interpolation", "smooth field without image"
+INTERPOLATIONS = (NEAREST, LINEAR, SMOOTH)
 # Read the measured expression of the very section that they predict.
 INFORMED = ("neighbour mean", "library size", CEILING)
 
