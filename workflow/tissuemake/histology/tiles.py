@@ -30,6 +30,9 @@ from tissuemake.provenance import measured
 
 # Tiles on which a slide's sharpness and staining are measured before any is written.
 LOOKED_AT = 64
+# What a process cuts in a row: where one part ends and the next begins, the slide's tiles are decoded twice, a fifth of
+# them for 256 rows and a twelfth for 1,024.
+MOST_BATCHES_IN_PART = 4
 
 
 def tile_slide(
@@ -164,7 +167,9 @@ def _prepare(
 
 def _write(writer: TileWriter, cutter: Cutter, plan: pd.DataFrame, processes: int) -> dict[str, int]:
     """Write all tiles of `plan` and return how many were flagged."""
-    parts = [plan.iloc[start : start + ROWS_IN_BATCH] for start in range(0, len(plan), ROWS_IN_BATCH)]
+    batches = min(max(1, len(plan) // (2 * processes * ROWS_IN_BATCH)), MOST_BATCHES_IN_PART)
+    rows_in_part = batches * ROWS_IN_BATCH
+    parts = [plan.iloc[start : start + rows_in_part] for start in range(0, len(plan), rows_in_part)]
     flagged = {"blurred": 0, "under_pen": 0}
     pause = 0.5 if sys.stderr.isatty() else 30.0  # a log gets a line now and then
     with tqdm(total=len(plan), desc=cutter.image.slide.path.name, unit="tile", mininterval=pause) as progress:
