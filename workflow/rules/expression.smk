@@ -13,7 +13,7 @@ if not HISTOLOGY["heads"]:
         benchmark:
             "benchmarks/models/expression-{encoder}.tsv"
         conda:
-            "../../envs/spatial.yaml"
+            "../../envs/torch.yaml"
         resources:
             mem_mb=megabytes(10, 3000),
             runtime=60,
@@ -37,7 +37,7 @@ rule predict_expression:
     wildcard_constraints:
         encoder="|".join(HISTOLOGY["encoders"]) or "none",
     conda:
-        "../../envs/spatial.yaml"
+        "../../envs/torch.yaml"
     resources:
         mem_mb=megabytes(10, 2000),
         runtime=60,
@@ -56,7 +56,7 @@ rule predict_highres:
     benchmark:
         "benchmarks/samples/{sample}/highres/{encoder}.tsv"
     conda:
-        "../../envs/spatial.yaml"
+        "../../envs/torch.yaml"
     resources:
         mem_mb=megabytes(10, 3000),
         runtime=60,

@@ -16,7 +16,7 @@ if not HISTOLOGY["heads"]:
         benchmark:
             "benchmarks/models/tumor-{encoder}.tsv"
         conda:
-            "../../envs/spatial.yaml"
+            "../../envs/torch.yaml"
         resources:
             mem_mb=megabytes(10, 2000),
             runtime=60,
@@ -43,7 +43,7 @@ rule detect_tumor:
     benchmark:
         "benchmarks/samples/{sample}/tumor/{encoder}.tsv"
     conda:
-        "../../envs/spatial.yaml"
+        "../../envs/torch.yaml"
     resources:
         mem_mb=megabytes(8, 2000),
         runtime=30,
