@@ -263,7 +263,7 @@ def test_a_loss_that_is_not_finite_is_an_error_and_no_checkpoint(tmp_path):
 
 
 def test_bfloat16_trains_and_is_recorded(tmp_path):
-    device = given_device(0).with_precision("bf16-mixed")
+    device = replace(given_device(0), precision="bf16-mixed")
     module, curve = train(tmp_path, schedule=replace(SCHEDULE, steps=50), device=device)
     assert curve.precision == "bf16-mixed" and curve.columns["valid_loss"][1] < curve.columns["valid_loss"][0]
     assert module.net[0].weight.dtype == torch.float32
