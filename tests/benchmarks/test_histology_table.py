@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import histology_curve
+from benchmarks.histology_encoders import Bench
 from benchmarks.histology_expression import Asked, by_baseline
 from benchmarks.histology_rows import COLUMNS, as_table, rows
 from benchmarks.histology_table import render, summary
@@ -83,3 +85,21 @@ def test_scores_are_of_genes_in_their_order_and_over_their_ceiling():
     assert 0.9 < found["depth-adjusted PCC top 50"] < 1
     neighbours = by_baseline(None, None, asked, "neighbour mean")
     assert neighbours.shape == truth.shape and abs(asked.scores(neighbours)["PCC top 250"]) < 0.2
+
+
+def test_the_learning_curve_asks_each_number_of_tiles_of_its_own_encoder(monkeypatch, tmp_path):
+    seen = []
+
+    def score(bench, problem, asked, method, seed):
+        seen.append((method, bench.tiles))
+        yield from rows("expression", problem.name, method, seed, {PCC: 0.5})
+
+    monkeypatch.setattr(histology_curve.expression, "ask", lambda bench, problem: None)
+    monkeypatch.setattr(histology_curve.expression, "score", score)
+    found = as_table(histology_curve.rows(Bench(tmp_path, tmp_path), 0))
+    assert set(found["test"]) == {"learning curve"}
+    assert list(dict.fromkeys(found["method"])) == ["no tiles", "400 tiles", "1000 tiles", "all tiles"]
+    assert set(seen) == {
+        ("untrained, ridge", 0),
+        *(("spafoundation, ridge", tiles) for tiles in (400, 1000, 0)),
+    }
