@@ -65,7 +65,10 @@ def test_a_healthy_run_is_far_from_collapse(tmp_path):
     _, curve = train(tmp_path, longer)
     told = curve.columns["prototype_entropy"][-1] - curve.columns["teacher_entropy"][-1]
     assert told > 4 * LEAST_TOLD * math.log(TOY.distillation.prototypes)
-    assert curve.columns["effective_rank"][-1] > 2 * LEAST_RANK and curve.columns["feature_sd"][-1] > 0.3
+    # The kinds differ in two ways: colour and grain.
+    assert (
+        curve.columns["effective_rank"][-1] > max(2.0, LEAST_RANK) and curve.columns["feature_sd"][-1] > 0.3
+    )
 
 
 def test_a_run_without_centring_is_stopped_when_it_collapses(tmp_path):
