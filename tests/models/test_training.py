@@ -286,4 +286,4 @@ def test_two_processes_train_one_model_also_in_a_job_step_of_one_task(tmp_path, 
     losses = torch.load(tmp_path / "run" / NAME, weights_only=True)["columns"]["valid_loss"]
     assert losses[-1] < 0.5 * losses[0]
     assert len(ran.stdout.splitlines()) == 5 and ran.stderr == ""  # one process speaks
-    assert time.perf_counter() - started < 60
+    assert time.perf_counter() - started < 240  # processes that wait for each other do so for half an hour
