@@ -169,7 +169,7 @@ PRESETS = {
             temperature_rise=0.9,
             frozen=0.05,
         ),
-        Schedule(steps=600, learning_rate=2e-3, warmup=0.1, clip=3.0, validate_every=100),
+        Schedule(steps=450, learning_rate=2e-3, warmup=0.1, clip=3.0, validate_every=90),
         tile_px=72,
         views=Views(local_views=2, local_px=24),
         pooling="layers",
