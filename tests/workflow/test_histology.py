@@ -15,11 +15,10 @@ CONFIG = {
     "histology": {"encoders": list(ENCODERS), "tumor_labels": ["invasive cancer"]},
 }
 MODEL = ("model.safetensors", "config.json", "training.parquet", "README.md")
-HEAD = ("model.safetensors", "config.json", "README.md")
 MADE = (
     *(f"models/spafoundation/{name}" for name in MODEL),
-    *(f"models/expression-{encoder}/{name}" for encoder in ENCODERS for name in HEAD),
-    *(f"models/tumor-color/{name}" for name in HEAD),
+    *(f"models/expression-{encoder}/{name}" for encoder in ENCODERS for name in MODEL),
+    *(f"models/tumor-color/{name}" for name in MODEL),
     *(f"samples/{sample}/tiles.arrow" for sample in ("first", "taught")),
     *(
         f"samples/{sample}/embeddings/{encoder}.h5ad"

@@ -6,8 +6,7 @@ if not HISTOLOGY["heads"]:
             filtered=of_cohort("results/samples/{sample}/filtered.h5ad"),
             embeddings=of_cohort("results/samples/{sample}/embeddings/{encoder}.h5ad"),
         output:
-            model=expand("results/models/expression-{{encoder}}/{name}", name=MODEL_FILES[:2]),
-            card="results/models/expression-{encoder}/README.md",
+            model=expand("results/models/expression-{{encoder}}/{name}", name=MODEL_FILES),
         log:
             "logs/models/expression-{encoder}.log",
         benchmark:

@@ -9,8 +9,7 @@ if not HISTOLOGY["heads"]:
                 waits for name in passed_cohort() for waits in source_files(SAMPLES[name].labels)
             ],
         output:
-            model=expand("results/models/tumor-{{encoder}}/{name}", name=MODEL_FILES[:2]),
-            card="results/models/tumor-{encoder}/README.md",
+            model=expand("results/models/tumor-{{encoder}}/{name}", name=MODEL_FILES),
         log:
             "logs/models/tumor-{encoder}.log",
         benchmark:
