@@ -54,7 +54,7 @@ def rates(name: str, network: nn.Module, device: Device) -> str:
     encoder.encode(tiles, 0.5)
     alone = count / (clock() - started)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "tiles.parquet"
+        path = Path(folder) / "tiles.arrow"
         write_tiles(path, pd.DataFrame(index=[f"t{i}" for i in range(count)]), tiles)
         started = clock()
         write_embeddings(path, Path(folder) / "e.h5ad", encoder, name)

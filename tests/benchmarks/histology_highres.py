@@ -74,8 +74,8 @@ def tissue(work: Path, seed: int) -> Prepared:
             row = Sample(name, "visium", str(vendor / "visium"), organism="human", donor=name)
             ingest_sample(row, partial / "ingested.h5ad")
             filter_spots(partial / "ingested.h5ad", partial / "filtered.h5ad", None, overrides={})
-            tile_slide(partial / "ingested.h5ad", partial / "tiles.parquet", overlap=OVERLAP)
-    return Prepared(name, folder / "filtered.h5ad", folder / "tiles.parquet", name)
+            tile_slide(partial / "ingested.h5ad", partial / "tiles.arrow", overlap=OVERLAP)
+    return Prepared(name, folder / "filtered.h5ad", folder / "tiles.arrow", name)
 
 
 def _map(bench: Bench, section: Prepared, encoder: str, seed: int) -> ad.AnnData:

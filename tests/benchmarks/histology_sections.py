@@ -66,14 +66,14 @@ def prepare_section(name: str, data: Path, work: Path) -> Prepared:
         with atomic(folder) as partial:
             partial.mkdir()
             _prepare(_row(name, data, work), partial)
-    return Prepared(name, folder / "filtered.h5ad", folder / "tiles.parquet", name)
+    return Prepared(name, folder / "filtered.h5ad", folder / "tiles.arrow", name)
 
 
 def _prepare(row: Sample, folder: Path) -> None:
     ingested = folder / "ingested.h5ad"
     ingest_sample(row, ingested)
     filter_spots(ingested, folder / "filtered.h5ad", None, overrides={})
-    tile_slide(ingested, folder / "tiles.parquet")
+    tile_slide(ingested, folder / "tiles.arrow")
 
 
 def _row(name: str, data: Path, work: Path) -> Sample:
@@ -117,7 +117,7 @@ def _half(name: str, work: Path) -> Prepared:
                 partial,
             )
             _split(partial)
-    return Prepared(name, folder / f"{side}.h5ad", folder / "tiles.parquet", tissue)
+    return Prepared(name, folder / f"{side}.h5ad", folder / "tiles.arrow", tissue)
 
 
 def _split(folder: Path) -> None:

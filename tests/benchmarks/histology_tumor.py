@@ -134,8 +134,8 @@ def _simulated(bench: Bench, seed: int) -> Prepared:
             row = Sample(name, "visium", str(partial / "visium"), organism="human", donor=name)
             ingest_sample(row, partial / "ingested.h5ad")
             filter_spots(partial / "ingested.h5ad", partial / "filtered.h5ad", None, overrides={})
-            tile_slide(partial / "ingested.h5ad", partial / "tiles.parquet", grid=False)
-    return Prepared(name, folder / "filtered.h5ad", folder / "tiles.parquet", name)
+            tile_slide(partial / "ingested.h5ad", partial / "tiles.arrow", grid=False)
+    return Prepared(name, folder / "filtered.h5ad", folder / "tiles.arrow", name)
 
 
 def _zones(section: Prepared) -> str:

@@ -25,7 +25,7 @@ SMALLER = replace(TOY, valid_tiles=16)
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cohort")
-    return [write_slide(folder / name / "tiles.parquet", 60, seed) for seed, name in enumerate(("S1", "S2"))]
+    return [write_slide(folder / name / "tiles.arrow", 60, seed) for seed, name in enumerate(("S1", "S2"))]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_a_model_says_what_it_is_and_transformers_opens_it(model):
     curve = pq.read_table(model / "training.parquet")
     assert set(WATCHED) <= set(curve.column_names) and curve.num_rows == 3
     card = (model / "README.md").read_text()
-    assert "S1/tiles.parquet" in card and "effective_rank" in card
+    assert "S1/tiles.arrow" in card and "effective_rank" in card
     theirs = ViTModel.from_pretrained(model, add_pooling_layer=False, use_mask_token=True)
     ours = load_encoder(model).network.backbone
     for name, value in ours.state_dict().items():
@@ -67,6 +67,7 @@ def test_vectors_are_those_of_the_tiles(model, slides, tmp_path):
     np.testing.assert_allclose(vectors.X[7], encoder.encode(pixels, 2.8)[0], atol=1e-5)
     facts = vectors.uns["tissuemake"]
     assert facts["encoder"] == "spafoundation" and len(facts["weights_sha256"]) == 64
+    assert "slides it was trained on" in facts["licence"]
     assert vectors.X.std(0).mean() > 0.01
 
 
@@ -88,7 +89,7 @@ def test_more_tiles_than_memory_are_read_while_training(slides, tmp_path, monkey
 
 
 def test_a_donor_is_held_out_where_there_are_four(tmp_path):
-    paths = [write_slide(tmp_path / f"S{n}" / "tiles.parquet", 40, n) for n in range(4)]
+    paths = [write_slide(tmp_path / f"S{n}" / "tiles.arrow", 40, n) for n in range(4)]
     donors = ["a", "b", "c", "d"]
     rows = choose_rows(paths, donors, 12, 10, seed=0)
     theirs = np.array(donors)[rows.slide] == rows.by_donor
@@ -99,7 +100,7 @@ def test_a_donor_is_held_out_where_there_are_four(tmp_path):
 
 def test_too_few_tiles_no_cohort_and_unknown_presets_are_refused(tmp_path):
     half = [number % 2 == 0 for number in range(40)]
-    path = write_slide(tmp_path / "S1" / "tiles.parquet", 40, 0, usable=half)
+    path = write_slide(tmp_path / "S1" / "tiles.arrow", 40, 0, usable=half)
     for given, code, said in (([path], "too_few_tiles", "S1 20"), ([], "no_cohort", "no sample")):
         with pytest.raises(InputError, match=said) as refused:
             pretrain_spafoundation(given, tmp_path / "m", checkpoints=tmp_path / "c", custom=TOY)

@@ -80,6 +80,7 @@ def evaluate_sample(
     spots = read_anndata(filtered, FILTERED)
     compositions = {method: read_table(path, PROPORTIONS) for method, path in proportions.items()}
     predictions = {method: read_anndata(path, IMPUTED) for method, path in imputed.items()}
+    predictions = {method: found for method, found in predictions.items() if found.n_vars}
     regions = read_table(domains, DOMAINS) if domains else pd.DataFrame(index=spots.obs_names)
     suspicions = {encoder: read_table(path, TUMOR) for encoder, path in tumor.items()}
     costs = {

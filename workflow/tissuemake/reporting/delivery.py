@@ -107,6 +107,8 @@ def deliver_sample(
     for method, path in imputed.items():
         prediction = contracts.read_anndata(path, contracts.IMPUTED)
         records[f"imputation/{method}"] = dict(prediction.uns["tissuemake"])
+        if not prediction.n_vars:
+            continue  # its record says why
         if is_from_image(method, prediction, embeddings):
             add_predicted(adata, method, prediction)
         outputs.append(output / f"imputed_{method}.h5ad")

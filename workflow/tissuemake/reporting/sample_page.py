@@ -109,6 +109,7 @@ def report_sample(
         "ligand_receptor": contracts.LIGAND_RECEPTOR,
     }
     predictions = {m: contracts.read_anndata(p, contracts.IMPUTED) for m, p in imputed.items()}
+    predictions = {m: found for m, found in predictions.items() if found.n_vars}
     found = SampleFiles(
         check=files.read_json(check),
         filtered=contracts.read_anndata(filtered, contracts.FILTERED),

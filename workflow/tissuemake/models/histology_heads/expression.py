@@ -1,5 +1,6 @@
 """Shell: expression of every spot from its H&E tile alone, by a head fitted on the pretraining cohort."""
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,10 +26,13 @@ from tissuemake.models.histology_heads.tumor import encoder_hash, refuse_other_w
 from tissuemake.models.store import load_model, save_model, weights_hash
 from tissuemake.provenance import measured
 
+log = logging.getLogger(__name__)
+
 ARRAYS = ("mean", "scale", "weights", "level")
 # Predictions are dense: of 50,000 spots all 2,000 genes are written, of 500,000 bins 200.
 MOST_VALUES = 100_000_000
 JUDGED = 250
+NOTHING_TO_SAY = ("no_images", "no_head_for_organism", "low_gene_overlap")
 INTENDED_USE = (
     "Which way a gene goes across a section, read off the embedding of the H&E tile around each spot, on tissue "
     "stained and scanned like that of the cohort. For looking, and for choosing what to measure; no measurement."
@@ -108,42 +112,66 @@ def predict_expression(filtered: Path, embeddings: Path, model: Path | str, outp
     across the section with what was measured, `held_out_r_depth_adjusted` that without the log library size
     (counted without the gene) on both sides, as for the other methods; NaN for genes that were not measured, and for
     all of them where the head saw the sample's donor (a cohort of one donor has no twins). Spots without a tile are
-    NaN.
+    NaN. A sample without an image, of another organism or with other genes than the head gets no genes, and the
+    reason as ``note`` in its record: in a cohort that must not keep its page from being written.
 
     Raises
     ------
     InputError
-        ``wrong_encoder``, ``no_head_for_organism``, ``no_images``, ``low_gene_overlap``, and those of
-        `models.store.load_model`.
+        ``wrong_encoder``, and those of `models.store.load_model`.
     """
     state, config = load_model(model, "expression")
     image = read_spot_vectors(filtered, embeddings)
     refuse_other_encoder(image, config, Path(model), Path(embeddings))
     refuse_other_weights(image, config, Path(model))
-    if not image.seen.any():
-        raise InputError(
-            "no_images",
-            f"{image.sample} has no H&E tiles to predict expression from.",
-            "Give its slide (samples.tsv, column image), or leave the prediction from images out.",
-        )
     slide = Slide(image, read_anndata(filtered, FILTERED))
     with measured(config["encoder"], seed=config["seed"], n_spots=slide.spots.n_obs) as record:
-        number, saw = _choose_head(slide, config)
-        predicted = _predict(slide, _head(state, config, number), _vocabulary(state, config, number), saw)
         record |= {
             "encoder": config["encoder"],
             "weights": weights_hash(model) if Path(model).is_dir() else str(model),
-            "head": f"without {config['heads'][number]['without']}"
-            if config["heads"][number]["without"]
-            else "all",
-            "head_saw_donor": saw,
             "n_spots_without_tile": int((~image.seen).sum()),
-            "n_held_out": int(predicted.var["held_out_r"].notna().sum()),
         }
+        try:
+            predicted, facts = _ask(slide, state, config)
+        except InputError as error:
+            if error.code not in NOTHING_TO_SAY:
+                raise
+            predicted, facts = _nothing(slide), {"note": str(error)}
+            log.warning("No gene is predicted: %s", error)
+        record |= facts
     predicted.uns["tissuemake"] = record
     predicted.obsm["spatial"] = np.asarray(slide.spots.obsm["spatial"])
     predicted.obs["total_counts"] = slide.spots.obs["total_counts"].to_numpy()
     write_anndata(predicted, output, IMPUTED)
+
+
+def _ask(slide: Slide, state: dict, config: dict) -> tuple[ad.AnnData, dict]:
+    """Predictions of the sample's head, and which head that was."""
+    if not slide.image.seen.any():
+        raise InputError(
+            "no_images",
+            f"{slide.image.sample} has no H&E tiles to predict expression from.",
+            "Give its slide (samples.tsv, column image), or leave the prediction from images out.",
+        )
+    number, saw = _choose_head(slide, config)
+    predicted = _predict(slide, _head(state, config, number), _vocabulary(state, config, number), saw)
+    without = config["heads"][number]["without"]
+    return predicted, {
+        "head": f"without {without}" if without else "all",
+        "head_saw_donor": saw,
+        "n_held_out": int(predicted.var["held_out_r"].notna().sum()),
+    }
+
+
+def _nothing(slide: Slide) -> ad.AnnData:
+    """A prediction of no genes."""
+    columns = {"gene_id": str, "measured": bool, "held_out_r": float, "held_out_r_depth_adjusted": float}
+    var = pd.DataFrame(
+        {name: pd.Series(dtype=kind) for name, kind in columns.items()}, index=pd.Index([], dtype=str)
+    )
+    return ad.AnnData(
+        np.zeros((slide.spots.n_obs, 0), np.float32), obs=pd.DataFrame(index=slide.spots.obs_names), var=var
+    )
 
 
 def _choose_head(slide: Slide, config: dict) -> tuple[int, bool]:

@@ -16,6 +16,8 @@ from tissuemake.models.spafoundation.pooling import pooled
 from tissuemake.models.store import load_model, weights_hash
 
 NAME = "spafoundation"
+# Of weights that were trained here.
+OWN_LICENCE = "that of the slides it was trained on"
 
 
 class TileNetwork(nn.Module):
@@ -37,7 +39,10 @@ def load_encoder(model: str | Path, gpus: int = 0) -> NetworkEncoder:
     InputError
         Those of `load_model`; ``wrong_model`` when weights and config disagree; ``gpu_not_visible``.
     """
-    state, config = load_model(model, NAME)
+    return _encoder(*load_model(model, NAME), model, gpus)
+
+
+def _encoder(state: dict, config: dict, model: str | Path, gpus: int) -> NetworkEncoder:
     backbone = build_backbone(Architecture(**config["architecture"]))
     try:
         backbone.load_state_dict(state)
@@ -76,8 +81,10 @@ def embed_spafoundation(tiles: Path, model: str | Path, output: Path, *, gpus: i
     InputError
         Those of `load_encoder`.
     """
-    encoder = load_encoder(model, gpus)
+    state, config = load_model(model, NAME)
+    encoder = _encoder(state, config, model, gpus)
     facts = {"weights": str(model), "device": encoder.device.name, "precision": encoder.device.precision}
+    facts["licence"] = config.get("licence", OWN_LICENCE)
     if Path(model).is_dir():
         facts["weights_sha256"] = weights_hash(model)
     write_embeddings(Path(tiles), Path(output), encoder, NAME, **facts)
