@@ -111,5 +111,6 @@ def test_loss_curve_shows_the_weights_kept_and_survives_what_is_missing():
     )
     svg = charts.loss_curve(training)
     assert 'x1="286.0"' in svg  # two thirds of the way from 46 to 406
+    assert 'x1="406.0"' in charts.loss_curve(training, kept=30)
     assert "curve-valid" not in charts.loss_curve(training.assign(valid_loss=float("nan")))
     assert "No loss" in charts.loss_curve(training.assign(valid_loss=float("nan"), train_loss=float("nan")))

@@ -42,17 +42,19 @@ def scatter(x: np.ndarray, y: np.ndarray, *, x_name: str, y_name: str, title: st
     )  # fmt: skip
 
 
-def loss_curve(training: pd.DataFrame) -> Markup:
-    """Draw training and held-out loss by step, and where the latter is lowest; the first steps may leave the picture.
+def loss_curve(training: pd.DataFrame, kept: int | None = None) -> Markup:
+    """Draw training and held-out loss by step, and whose weights were kept; the first steps may leave the picture.
 
     Parameters
     ----------
     training
         Columns ``step``, ``train_loss``, ``valid_loss``; a loss is NaN where it was not measured.
+    kept
+        Step of the weights kept; if not given, that of the lowest held-out loss.
     """
     lines = [
         (name, training[["step", column]].dropna().to_numpy(float))
-        for name, column in (("training", "train_loss"), ("held-out donors", "valid_loss"))
+        for name, column in (("training", "train_loss"), ("held out", "valid_loss"))
     ]
     lines = [(name, line) for name, line in lines if len(line)]
     if not lines:
@@ -71,10 +73,10 @@ def loss_curve(training: pd.DataFrame) -> Markup:
         return f"{x:.1f} {y:.1f}"
 
     parts = [_curve_axes(low, high, last, floor)]
-    if training["valid_loss"].notna().any():
-        best = CURVE_LEFT + training["step"][training["valid_loss"].idxmin()] / last * (
-            CURVE_WIDTH - CURVE_LEFT - 14
-        )
+    if kept is None and training["valid_loss"].notna().any():
+        kept = training["step"][training["valid_loss"].idxmin()]
+    if kept is not None:
+        best = CURVE_LEFT + kept / last * (CURVE_WIDTH - CURVE_LEFT - 14)
         parts.append(
             Markup('<line class="limit" x1="{0:.1f}" x2="{0:.1f}" y1="10" y2="{1}"/>').format(best, floor)
         )

@@ -157,7 +157,8 @@ def model_section(
         found["scores"] = [line for line in model.card.get(SCORES, []) if isinstance(line, tuple)]
         found["card"] = {title: said for title, said in model.card.items() if title not in SAID_ABOVE}
         # A head fitted in one step has a row, and no course to draw.
-        found["curve"] = charts.loss_curve(model.training) if len(model.training) > 1 else None
+        kept = model.training.attrs.get("tissuemake", {}).get("best_step")
+        found["curve"] = charts.loss_curve(model.training, kept) if len(model.training) > 1 else None
         found["watched"] = watched(model.training)
     if attributions is not None:
         found["types"] = speaking_genes(attributions, markers)
