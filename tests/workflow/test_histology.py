@@ -32,7 +32,7 @@ IMPUTED = "results/samples/{}/imputed/{}.h5ad"
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory) -> Path:
-    done = [IMPUTED.format("first", encoder) for encoder in ENCODERS]
+    done = ["results/check.json", *(IMPUTED.format("first", encoder) for encoder in ENCODERS)]
     return made_up_run(tmp_path_factory.mktemp("histology"), CONFIG, MADE, done)
 
 
@@ -58,6 +58,18 @@ def test_another_sample_is_predicted_and_nothing_is_trained_or_fitted(run):
     assert {"embed_spafoundation sample=second", "embed_tiles sample=second, encoder=color"} <= set(jobs)
     assert {f"predict_expression sample=second, encoder={encoder}" for encoder in ENCODERS} <= set(jobs)
     assert not [job for job in jobs if "pretrain" in job or "fit_" in job or "sample=first" in job]
+
+
+def test_a_run_that_goes_on_fits_on_the_samples_it_has_checked(run):
+    """Behind two checkpoints that are both done already."""
+    head = run / "results" / "models" / "expression-color" / "config.json"
+    said = head.read_text()
+    head.unlink()
+    try:
+        jobs = plan(run, "results/evaluation/imputation.parquet")
+    finally:
+        head.write_text(said)
+    assert "samples/taught/filtered.h5ad" in jobs["fit_expression encoder=color"]
 
 
 def test_another_preset_trains_on_the_cohort_alone(run):

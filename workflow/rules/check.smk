@@ -60,6 +60,9 @@ rule check_sample:
 checkpoint collect_checks:
     input:
         checks=collect("results/samples/{sample}/check.json", sample=SAMPLES),
+        # A run that goes on resolves only the checkpoints that it starts from: jobs behind both would never learn
+        # their input if the other one came in with them.
+        cohort=branch(COHORT, then="results/cohort.json", otherwise=[]),
     output:
         summary="results/check.json",
     log:
