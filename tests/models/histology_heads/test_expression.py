@@ -1,11 +1,14 @@
 """Expression from images: what a head learns, whom it is scored on, and what it refuses."""
 
+import shutil
+
 import anndata as ad
 import numpy as np
 import pytest
 
 from models.histology_heads.sections_with_genes import GENES, write_section
 from tissuemake.errors import InputError
+from tissuemake.files import sha256
 from tissuemake.models.histology_heads.expression import fit_expression, predict_expression
 from tissuemake.models.store import load_model
 
@@ -134,3 +137,19 @@ def test_sections_that_share_no_genes_are_refused(cohort):
     with pytest.raises(InputError) as caught:
         fit_expression([left, right], folder / "never")
     assert caught.value.code == "no_shared_genes"
+
+
+def test_the_card_names_every_file_that_taught(cohort):
+    """As they lie in a run: the embeddings of all samples bear one name."""
+    folder, sections = cohort
+    laid = []
+    for number, (filtered, embeddings) in enumerate(sections):
+        sample = folder / "samples" / str(number)
+        (sample / "embeddings").mkdir(parents=True)
+        pair = sample / "filtered.h5ad", sample / "embeddings" / "color.h5ad"
+        laid.append(
+            [shutil.copy(path, place) for path, place in zip((filtered, embeddings), pair, strict=True)]
+        )
+    fit_expression(laid, folder / "laid", seed=0)
+    card = (folder / "laid" / "README.md").read_text()
+    assert all(sha256(path) in card for pair in laid for path in pair)

@@ -32,10 +32,11 @@ MOST_GENES = 2000
 
 @dataclass(frozen=True)
 class Slide:
-    """A section with its image's vectors and its expression."""
+    """A section with its image's vectors and its expression, and the files that these were read from."""
 
     image: SpotVectors
     spots: ad.AnnData
+    files: tuple[Path, ...] = ()
 
     @property
     def organism(self) -> str:
@@ -85,7 +86,7 @@ def read_slides(sections: Sequence[tuple[Path, Path]]) -> list[Slide]:
             first = slides[0].image
             config = {"encoder": first.encoder, "features": list(first.tiles.var_names)}
             refuse_other_encoder(image, config, Path(sections[0][1]), Path(embeddings))
-        slides.append(Slide(image, read_anndata(filtered, FILTERED)))
+        slides.append(Slide(image, read_anndata(filtered, FILTERED), (Path(filtered), Path(embeddings))))
     if not slides:
         raise _nothing_to_learn_from(few)
     return slides

@@ -15,11 +15,10 @@ from tissuemake.contracts import FILTERED, IMPUTED, read_anndata, write_anndata
 from tissuemake.errors import InputError
 from tissuemake.evaluation.expression_metrics import depth_adjusted_correlations, gene_correlations
 from tissuemake.evaluation.metrics import partial_pearson, pearson
-from tissuemake.files import sha256
 from tissuemake.gene_matching import match_vocabulary
-from tissuemake.models.card import model_card
 from tissuemake.models.curve import Curve
 from tissuemake.models.histology_heads.cohort_genes import Cohort, Slide, cohorts, read_slides
+from tissuemake.models.histology_heads.record import head_card, solved_curve
 from tissuemake.models.histology_heads.ridge import SECTION, Head, Recipe, fit_head
 from tissuemake.models.histology_heads.spot_vectors import read_spot_vectors, refuse_other_encoder
 from tissuemake.models.histology_heads.tumor import encoder_hash, refuse_other_weights
@@ -102,7 +101,7 @@ def fit_expression(
         "version": __version__,
     }
     curve = _curve(errors, seed, time.perf_counter() - started)
-    save_model(output, state, config, _card(config, sections, slides, curve), curve)
+    save_model(output, state, config, _card(config, slides, curve), curve)
 
 
 def predict_expression(filtered: Path, embeddings: Path, model: Path | str, output: Path) -> None:
@@ -268,37 +267,25 @@ def _error(head: Head, cohort: Cohort, chosen: np.ndarray, donor: str) -> float:
 
 
 def _curve(errors: list[tuple[bool, float]], seed: int, seconds: float) -> Curve:
-    """One row: a head is solved, not trained. The validation loss is that of the twins."""
+    """The validation loss is that of the twins."""
     fitted = float(np.mean([error for left_out, error in errors if not left_out]))
     asked = [error for left_out, error in errors if left_out]
-    curve = Curve(seed=seed, device="cpu", precision="float64")
-    curve.add(
-        step=1,
-        train_loss=fitted,
-        valid_loss=float(np.mean(asked)) if asked else fitted,
-        learning_rate=0.0,
-        seconds=seconds,
-    )
-    return curve
+    return solved_curve(fitted, float(np.mean(asked)) if asked else fitted, seed, seconds)
 
 
-def _card(config: dict, sections: Sequence[tuple[Path, Path]], slides: list[Slide], curve: Curve) -> str:
-    hashes = {
-        f"{Path(path).parent.name}/{Path(path).name}": sha256(path) for pair in sections for path in pair
-    }
+def _card(config: dict, slides: list[Slide], curve: Curve) -> str:
     scores = {
         f"{metric}, top {JUDGED} genes of {sample}, by the head that did not see its donor": value
         for sample, found in config["scores"].items()
         for metric, value in found.items()
     }
-    return model_card(
+    return head_card(
         f"Expression from {config['encoder']}",
         kind="expression",
         intended_use=INTENDED_USE,
-        training_data=hashes,
-        preset=f"ridge, {len(config['heads'])} heads, {len(slides)} sections",
-        curve=curve,
-        scores=scores,
         failure_modes=FAILURE_MODES,
-        licence="That of the sections and of the encoder: weights are derived from both.",
+        files={slide.image.sample: slide.files for slide in slides},
+        preset=f"ridge, {len(config['heads'])} heads, {len(slides)} sections",
+        scores=scores,
+        curve=curve,
     )

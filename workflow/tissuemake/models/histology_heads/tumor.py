@@ -12,8 +12,6 @@ from tissuemake import __version__
 from tissuemake.contracts import FILTERED, TUMOR, read_anndata, write_table
 from tissuemake.errors import InputError
 from tissuemake.evaluation.tables import read_labels
-from tissuemake.files import sha256
-from tissuemake.models.card import model_card
 from tissuemake.models.curve import Curve
 from tissuemake.models.histology_heads.held_out_heads import (
     ALL,
@@ -27,6 +25,7 @@ from tissuemake.models.histology_heads.held_out_heads import (
     twin_scores,
 )
 from tissuemake.models.histology_heads.logistic import LogisticHead, log_loss
+from tissuemake.models.histology_heads.record import head_card, solved_curve
 from tissuemake.models.histology_heads.spot_vectors import (
     SpotVectors,
     read_spot_vectors,
@@ -116,15 +115,9 @@ def fit_tumor(
         "weight": torch.tensor(np.stack([heads[name].weight for name in names])),
         "bias": torch.tensor([heads[name].bias for name in names], dtype=torch.float64),
     }
-    curve = Curve(seed=seed, device="cpu", precision="float64")
-    fitted = np.mean([log_loss(heads[ALL].logit(part.vectors), part.truth) for part in cohort])
-    curve.add(
-        step=1,
-        train_loss=float(fitted),
-        valid_loss=loss if np.isfinite(loss) else float(fitted),
-        learning_rate=0.0,
-        seconds=time.perf_counter() - started,
-    )
+    fitted = float(np.mean([log_loss(heads[ALL].logit(part.vectors), part.truth) for part in cohort]))
+    asked = loss if np.isfinite(loss) else fitted
+    curve = solved_curve(fitted, asked, seed, time.perf_counter() - started)
     save_model(output, state, config, _card(config, sections, curve), curve)
 
 
@@ -250,27 +243,19 @@ def _refuse_one_class(
 
 
 def _card(config: dict, sections: Sequence[tuple[Path, Path, str]], curve: Curve) -> str:
-    samples = list(config["donors"])
-    hashes = {
-        f"{sample}: {Path(path).name}": sha256(path)
-        for sample, (filtered, embeddings, labels) in zip(samples, sections, strict=True)
-        for path in (filtered, embeddings, labels)
-        if Path(path).is_file()
-    }
     scores = {
         f"{metric}, {sample}, by heads that did not see its donor or block": found[metric]
         for sample, found in config["scores"].items()
         if found
         for metric in ("AUROC", "AUPRC")
     }
-    return model_card(
+    return head_card(
         f"Tumour from {config['encoder']}",
         kind="tumor",
         intended_use=INTENDED_USE,
-        training_data=hashes,
-        preset=f"logistic regression, {len(config['heads'])} heads",
-        curve=curve,
-        scores=scores,
         failure_modes=FAILURE_MODES,
-        licence="That of the sections and of the encoder: weights are derived from both.",
+        files=dict(zip(config["donors"], sections, strict=True)),
+        preset=f"logistic regression, {len(config['heads'])} heads",
+        scores=scores,
+        curve=curve,
     )
