@@ -1,5 +1,6 @@
 """Any h5ad and a model folder in, tables out: names find their genes, the record names the model, errors say why."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -236,3 +237,12 @@ def test_the_command_line_says_what_is_wrong_in_one_message(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AssertionError, match=r"error: There is no model folder nowhere.*\nremedy: "):
         command_line(monkeypatch, "deconvolve", "sample.h5ad", "--model", "nowhere")
+
+
+def test_a_model_of_an_older_version_is_refused_by_name(tiny_model, tmp_path):
+    old = shutil.copytree(tiny_model, tmp_path / "old")
+    config = json.loads((old / "config.json").read_text())
+    (old / "config.json").write_text(json.dumps(config | {"intervals": [1.0] * 7}))
+    with pytest.raises(InputError, match="old") as caught:
+        open_model(old)
+    assert caught.value.code == "outdated_model"

@@ -26,6 +26,7 @@ from tissuemake.gene_matching import match_vocabulary
 from tissuemake.hierarchy import hierarchy_of
 from tissuemake.models.sparank.architecture import Architecture
 from tissuemake.models.sparank.fusion import ImageGate
+from tissuemake.models.sparank.intervals import is_table
 from tissuemake.models.sparank.model import Reference, SpaRank
 from tissuemake.models.sparank.predict import Answer, attribute, compose
 from tissuemake.models.store import load_model
@@ -50,8 +51,14 @@ class Model:
 
 
 def open_model(where: str | Path) -> Model:
-    """Load a model folder or hub id; raises as `store.load_model`."""
+    """Load a model folder or hub id; raises as `store.load_model`, and ``outdated_model``."""
     state, config = load_model(where, "sparank")
+    if not is_table(config["intervals"]):
+        raise InputError(
+            "outdated_model",
+            f"The model {where} states its intervals in a form that this version does not read.",
+            "Pretrain it again with this version, or take weights that it wrote.",
+        )
     types = config["types"]
     network = SpaRank(Architecture(**config["architecture"]), len(config["genes"]), len(types))
     network.load_state_dict(_under("network.", state))

@@ -46,6 +46,14 @@ def fit_intervals(network: SpaRank, lessons: Sequence[Lesson]) -> list[list[floa
     return factors
 
 
+def is_table(factors: object) -> bool:
+    """Whether `factors` have the rows and columns that `fit_intervals` writes."""
+    rows = factors if isinstance(factors, list) else []
+    return len(rows) == len(EDGES) + 1 and all(
+        isinstance(row, list) and len(row) == len(SECTION_EDGES) + 1 for row in rows
+    )
+
+
 def calibrated_sd(said: Composition, factors: Sequence[Sequence[float]]) -> Tensor:
     """Standard deviations (spots, types + 1) after the factors of `fit_intervals`; `said` is of a whole section."""
     row, column = _bins(said)
