@@ -4,9 +4,9 @@ Prints one table and writes every number to results/evaluation/deconvolution.par
 that was cut goes on where it stopped, and code that changed is run again (comments do not count).
 
 Trainings of the model for each seed: three real atlases (STARmap section 2, motor cortex, TNBC), the simulated atlas,
-the other tissue's own, and one with a type left out (another type for every seed): 6; its twin on log-CP10k and the
-other head: the first four each. 14 for each seed, 70 in all; two runs with half of the seeds each (`--seeds 0,1`) may
-share a folder.
+the other tissue's own, and one with a type left out (another type for every seed): 6; its twin on log-CP10k the same
+six; the other head, which takes four times as long, the first four of seed 0. 64 in all; two runs with half of the
+seeds each (`--seeds 0,1`) may share a folder.
 """
 
 import argparse
@@ -50,8 +50,8 @@ def skipped(method: str, seed: int, bench: Bench) -> str:
             return methods.NO_PEER
         if method == "cell2location" and not bench.epochs:
             return "hours on a CPU: give --cell2location-epochs (its authors train 30000)"
-        return "" if seed == 0 else "one seed only, for its time"
-    return ""
+    slow = method in (*methods.PEERS, sparank_rows.OTHER)
+    return "one seed only, for its time" if slow and seed != 0 else ""
 
 
 def run_test(name: str, method: str, seed: int, bench: Bench) -> pd.DataFrame:
@@ -83,7 +83,7 @@ def run(
     for seed in seeds:
         for name in tests:
             test = TESTS[name]
-            for method in [*test.methods, *(methods.PEERS if test.peers else ())]:
+            for method in [*test.methods, *test.peers]:
                 if only and method not in only:
                     continue
                 reason = skipped(method, seed, bench)

@@ -123,6 +123,8 @@ def test_peers_are_asked_once_and_only_with_an_interpreter(tmp_path, monkeypatch
     assert "one seed" in deconvolution.skipped("tangram", 1, bench)
     assert "--cell2location-epochs" in deconvolution.skipped("cell2location", 0, bench)
     assert not deconvolution.skipped("cell2location", 0, Bench(tmp_path, tmp_path, epochs=10))
+    assert not deconvolution.skipped(deconvolution.sparank_rows.OTHER, 0, bench)
+    assert "one seed" in deconvolution.skipped(deconvolution.sparank_rows.OTHER, 1, bench)
 
 
 def test_what_a_peer_answers_becomes_shares_and_is_asked_for_once(tmp_path, monkeypatch):
