@@ -7,13 +7,15 @@ from scipy.optimize import nnls
 
 from tissuemake.simulate import cell_types
 from tissuemake.simulate.atlas import simulate_atlas
-from tissuemake.simulate.expression import build_biology
+from tissuemake.simulate.expression import build_biology, donor_effect
 from tissuemake.simulate.gene_catalogue import gene_catalogue
 from tissuemake.simulate.outlines import VERTICES, Outlines, outline_cells
 from tissuemake.simulate.staining import render, shape_nuclei
 from tissuemake.simulate.tissue import SPOT_AREA_UM2, simulate_section
-from tissuemake.simulate.vendor_folders import cell_table, simulate_cells
+from tissuemake.simulate.vendor_folders import cell_table, section_donor, simulate_cells
 from tissuemake.simulate.visium import capture_spots
+
+PLANS = ["layered", "glandular", "infiltrated"]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def simulated():
     return section, cells, capture
 
 
-@pytest.mark.parametrize("zones", ["layered", "glandular", "infiltrated"])
+@pytest.mark.parametrize("zones", PLANS)
 def test_sections_have_the_asked_size_and_all_zones(zones):
     section = simulate_section(0, 200, zones)
     spots = (section.zone >= 0).sum() * 16 / SPOT_AREA_UM2
@@ -80,6 +82,29 @@ def test_expression_varies_over_the_tissue_within_a_type(simulated):
     near = alike[(away > 0) & (away < 60)].mean()
     far = alike[away > 600].mean()
     assert near > far + 0.03
+
+
+def test_plans_of_one_seed_are_of_different_donors():
+    biology = build_biology(2, 400)
+    effects = [donor_effect(2, section_donor(zones), biology) for zones in PLANS]
+    assert np.abs(np.corrcoef([effect.ravel() for effect in effects]) - np.eye(3)).max() < 0.1
+    np.testing.assert_array_equal(effects[0], donor_effect(2, "section_donor", biology))
+
+
+def test_the_effect_of_a_plans_donor_is_in_its_cells():
+    """What cells of a type have more of than the biology says follows their own donor, not another's."""
+    biology = build_biology(2, 400)
+    for zones in ("layered", "infiltrated"):
+        _, cells = simulate_cells(seed=2, spots=30, n_genes=400, zones=zones)
+        kind = cell_types.NAMES.index(cells.obs["cell_type"].mode()[0])
+        counts = np.asarray(cells.X[cells.obs["cell_type_index"].to_numpy() == kind].sum(axis=0)).ravel()
+        known = counts > 200
+        excess = np.log(counts[known] / counts.sum()) - np.log(biology.profiles[kind, known])
+        own, other = (
+            np.corrcoef(excess, donor_effect(2, section_donor(plan), biology)[kind, known])[0, 1]
+            for plan in (zones, "glandular")
+        )
+        assert own > abs(other) + 0.25, (zones, own, other)
 
 
 def test_deconvolution_is_possible_but_not_trivial(simulated):

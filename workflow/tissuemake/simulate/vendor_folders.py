@@ -24,15 +24,22 @@ from tissuemake.simulate.xenium_bundle import write_xenium
 from tissuemake.simulate.xenium_capture import capture_transcripts
 from tissuemake.simulate.zones import plan_of
 
-DONOR = "section_donor"
 RECEIPT = "truth.json"
 PARTS = ("visium", "visium_hd", "xenium", "st", "truth", "atlas.h5ad")
+
+
+def section_donor(zones: str) -> str:
+    """Who gave the section: another person for every plan, as no two tissues of the cohort are one person's."""
+    # The bare name stays with the first plan, whose numbers are recorded under it.
+    return "section_donor" if zones == "layered" else f"section_donor {zones}"
 
 
 def simulate_cells(
     *, seed: int = 0, spots: int = 300, zones: str = "layered", n_genes: int = 1200
 ) -> tuple[Section, ad.AnnData]:
     """Simulate a section and every molecule of its cells, in memory.
+
+    Plans of one seed share the biology of types and programmes, and are of different donors.
 
     Returns
     -------
@@ -47,9 +54,8 @@ def simulate_cells(
     biology = build_biology(seed, n_genes)
     kinds = cells["cell_type"].to_numpy()
     states = programme_states(section, cells, seed)
-    molecules = draw_molecules(
-        biology, kinds, states, donor_effect(seed, DONOR, biology), stream(seed, "molecules")
-    )
+    donor = donor_effect(seed, section_donor(zones), biology)
+    molecules = draw_molecules(biology, kinds, states, donor, stream(seed, "molecules"))
     names = np.array(cell_types.NAMES)[kinds]
     obs = pd.DataFrame(
         {
@@ -101,7 +107,7 @@ def simulate_tissue(
     spots
         Visium spots under tissue, about; the size of everything else follows.
     zones
-        ``layered``, ``glandular`` or ``infiltrated``.
+        ``layered``, ``glandular`` or ``infiltrated``: the plan of the tissue, each of a donor of its own.
     n_genes, atlas_cells
         Genes of the whole transcriptome (400-2500), cells of the atlas.
     gene_shift
