@@ -13,7 +13,7 @@ from benchmarks.histology_sections import REAL
 
 TEST = "learning curve"
 # The preset wants 256 tiles to learn from, and holds a tenth back.
-TILES = (400, 1000, 0)
+TILES = (400, 1600, 0)
 HEAD = "ridge"
 
 

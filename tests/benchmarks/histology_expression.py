@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import anndata as ad
 import numpy as np
 
-from benchmarks.histology_encoders import Bench, embedded
+from benchmarks.histology_encoders import FINE_TUNED, Bench, embedded
 from benchmarks.histology_rows import CEILING, Row, rows
 from benchmarks.histology_sections import Problem
 from tissuemake.contracts import FILTERED, read_anndata
@@ -27,7 +27,7 @@ from tissuemake.models.histology_heads.ridge import HEST, SECTION, Recipe, aroun
 TOP = (250, 50)
 NEIGHBOURS = 8
 HEADS: dict[str, Recipe] = {"ridge": HEST, "low rank": SECTION}
-ENCODERS = ("color", "untrained", "spafoundation", "color+untrained", "color+spafoundation")
+ENCODERS = ("color", "untrained", "spafoundation", "color+untrained", "color+spafoundation", FINE_TUNED)
 BASELINES = ("section mean", "library size", "neighbour mean")
 
 
@@ -98,14 +98,17 @@ def by_baseline(bench: Bench, problem: Problem, asked: Asked, method: str) -> np
 def by_head(bench: Bench, problem: Problem, asked: Asked, encoder: str, head: str, seed: int) -> np.ndarray:
     """What a head on an encoder says (spots, genes), through the files that the workflow writes."""
     folder = (
-        bench.work / "heads" / f"{problem.name} {encoder} {head} {seed}".replace(" ", "_").replace(">", "")
+        bench.own / "heads" / f"{problem.name} {encoder} {head} {seed}".replace(" ", "_").replace(">", "")
     )
-    pairs = [(bench.section(name).filtered, embedded(bench, encoder, name, seed)) for name in problem.train]
+    # Fine-tuning sees what the head sees: the training sections.
+    pairs = [
+        (bench.section(name).filtered, embedded(bench, encoder, name, seed, problem.train))
+        for name in problem.train
+    ]
     fit_expression(pairs, folder, seed=seed, recipe=HEADS[head])
     output = folder / "predicted.h5ad"
-    predict_expression(
-        bench.section(problem.test).filtered, embedded(bench, encoder, problem.test, seed), folder, output
-    )
+    asking = bench.section(problem.test).filtered
+    predict_expression(asking, embedded(bench, encoder, problem.test, seed, problem.train), folder, output)
     predicted = ad.read_h5ad(output)[:, asked.names].X
     remove(folder)
     return np.asarray(predicted, dtype=np.float64)

@@ -15,26 +15,22 @@ import scipy.sparse as sp
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from scipy.spatial import cKDTree
 
-from benchmarks.histology_encoders import WRITERS, Bench
+from benchmarks.histology_encoders import SEEDED, WRITERS, Bench
 from benchmarks.histology_rows import LINEAR, NEAREST, SMOOTH, Row
 from benchmarks.histology_rows import rows as as_rows
 from benchmarks.histology_sections import Prepared
+from benchmarks.histology_simulated import GENE_SHIFT, write_section
 from tissuemake.contracts import FILTERED, HIGHRES, read_anndata
 from tissuemake.evaluation.metrics import pearson
 from tissuemake.files import atomic
-from tissuemake.histology.tiles import tile_slide
-from tissuemake.ingest import ingest_sample
 from tissuemake.models.histology_heads.between_spots import conserve, place, spread
 from tissuemake.models.histology_heads.highres import predict_highres
-from tissuemake.quality.filter import filter_spots
-from tissuemake.sheets import Sample
 from tissuemake.simulate.expression import platform_efficiency
-from tissuemake.simulate.vendor_folders import simulate_tissue
 
 TEST = "between spots"
 ENCODERS = ("color", "untrained", "spafoundation")
 SPOTS = 150
-GENE_SHIFT = 0.6
+PLANS = ("infiltrated", "glandular", "layered")
 PITCH_UM, SPOT_UM = 100.0, 55.0
 OVERLAP = 0.75
 # Circles (µm across) in which the truth is counted: as wide as a spot, and as a step of the map.
@@ -68,23 +64,25 @@ def tissue(work: Path, seed: int) -> Prepared:
     folder = work / "sections" / name
     if not folder.is_dir():
         with atomic(folder) as partial:
-            vendor = partial / "vendor"
-            plan = ("infiltrated", "glandular", "layered")[seed % 3]
-            simulate_tissue(vendor, seed=seed, spots=SPOTS, zones=plan, gene_shift=GENE_SHIFT)
-            row = Sample(name, "visium", str(vendor / "visium"), organism="human", donor=name)
-            ingest_sample(row, partial / "ingested.h5ad")
-            filter_spots(partial / "ingested.h5ad", partial / "filtered.h5ad", None, overrides={})
-            tile_slide(partial / "ingested.h5ad", partial / "tiles.arrow", overlap=OVERLAP)
+            partial.mkdir()
+            plan = PLANS[seed % len(PLANS)]
+            write_section(partial, name, seed=seed, spots=SPOTS, zones=plan, overlap=OVERLAP)
     return Prepared(name, folder / "filtered.h5ad", folder / "tiles.arrow", name)
 
 
+def all_embedded(bench: Bench, section: Prepared, encoder: str, seed: int) -> Path:
+    """Embeddings of all tiles of a section, those between spots too."""
+    kept = bench.own if encoder in SEEDED else bench.work
+    path = kept / "embeddings" / f"{section.name}-{encoder}-all-tiles-{seed}.h5ad"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        WRITERS[encoder](bench, section, seed, path)
+    return path
+
+
 def _map(bench: Bench, section: Prepared, encoder: str, seed: int) -> ad.AnnData:
-    embeddings = bench.work / "embeddings" / f"{section.name}-{encoder}-{seed}.h5ad"
-    if not embeddings.is_file():
-        embeddings.parent.mkdir(parents=True, exist_ok=True)
-        WRITERS[encoder](bench, section, seed, embeddings)
-    output = bench.work / "highres" / f"{section.name}-{encoder}.h5ad"
-    predict_highres(section.filtered, embeddings, output)
+    output = bench.own / "highres" / f"{section.name}-{encoder}.h5ad"
+    predict_highres(section.filtered, all_embedded(bench, section, encoder, seed), output)
     return read_anndata(output, HIGHRES)
 
 
@@ -107,7 +105,7 @@ def molecules(
     section: Prepared, fine: ad.AnnData, spots: ad.AnnData, across: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """True log1p CP10k (positions, genes) under circles `across` µm wide, and which of them hold a cell."""
-    cells = ad.read_h5ad(section.filtered.parent / "vendor" / "truth" / "cells.h5ad")
+    cells = ad.read_h5ad(section.filtered.parent / "cells.h5ad")
     caught = sp.csr_matrix(cells.X.astype(np.float64)) @ sp.diags(
         platform_efficiency(seed, "visium", cells.n_vars, GENE_SHIFT)
     )

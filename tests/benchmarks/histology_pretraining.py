@@ -1,16 +1,20 @@
 """Encoders of the image benchmarks that are trained here, and their untrained twins of the same shape."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.histology_encoders import Bench
+from benchmarks.histology_encoders import Bench, embedded
+from benchmarks.histology_sections import TEACHING_SLIDES, copy_tiles, spot_tiles, teaching_tiles
 from tissuemake.files import atomic
-from tissuemake.histology.tile_store import TileStore, write_tiles
+from tissuemake.histology.tile_store import TileStore
 from tissuemake.models.curve import Curve
-from tissuemake.models.spafoundation.architecture import PRESETS
+from tissuemake.models.histology_heads.finetune import SCHEDULE, finetune_expression
+from tissuemake.models.schedule import Schedule
+from tissuemake.models.spafoundation.architecture import PRESETS, Preset
 from tissuemake.models.spafoundation.network import build_backbone, vit_config
 from tissuemake.models.spafoundation.pretrain import pretrain_spafoundation
 from tissuemake.models.store import save_model
@@ -19,14 +23,27 @@ from tissuemake.models.store import save_model
 def pretrained(bench: Bench, slides: Sequence[str], seed: int) -> Path:
     """Model folder of the preset, taught on the tiles of `slides`, on `bench.tiles` of them if given."""
     some = f"-{bench.tiles}" if bench.tiles else ""
-    folder = bench.work / "pretrained" / f"{bench.preset}{some}-{seed}"
+    folder = bench.own / "pretrained" / f"taught{some}-{seed}"
     if not (folder / "config.json").is_file():
-        paths = [bench.section(name).tiles for name in slides]
+        paths = [teaching_tiles(bench.section(name)) for name in slides]
         if bench.tiles:
             paths = _some(paths, bench, seed)
-        checkpoints = folder.with_name(f"{folder.name}-checkpoints")
-        pretrain_spafoundation(paths, folder, preset=bench.preset, seed=seed, checkpoints=checkpoints)
+        pretrain_spafoundation(
+            paths,
+            folder,
+            preset=bench.preset,
+            seed=seed,
+            checkpoints=folder.with_name(f"{folder.name}-checkpoints"),
+            custom=_shortened(PRESETS[bench.preset], bench.steps) if bench.steps else None,
+        )
     return folder
+
+
+def _shortened(recipe: Preset | Schedule, steps: int) -> Preset | Schedule:
+    """The recipe of a trial run, which teaches next to nothing."""
+    if isinstance(recipe, Preset):
+        return replace(recipe, schedule=_shortened(recipe.schedule, steps))
+    return replace(recipe, steps=steps, validate_every=min(recipe.validate_every, steps))
 
 
 def _some(paths: list[Path], bench: Bench, seed: int) -> list[Path]:
@@ -37,19 +54,41 @@ def _some(paths: list[Path], bench: Bench, seed: int) -> list[Path]:
         output = bench.work / "some_tiles" / f"{path.parent.name}-{bench.tiles}-{seed}.arrow"
         if not output.is_file():
             rows = np.random.default_rng(seed).permutation(count)[: round(bench.tiles * count / sum(counts))]
-            with TileStore(path) as store:
-                write_tiles(output, store.table.iloc[rows], store.pixels(rows))
+            copy_tiles(path, output, np.sort(rows))
         found.append(output)
     return found
 
 
+def fine_tuned(bench: Bench, sections: Sequence[str], seed: int) -> Path:
+    """Model folder of the pretrained encoder whose last layers were taught the expression of `sections`."""
+    folder = bench.own / "fine_tuned" / f"{'+'.join(sections)}-{seed}"
+    if not (folder / "config.json").is_file():
+        taught = [
+            (
+                bench.section(name).filtered,
+                embedded(bench, "spafoundation", name, seed),
+                spot_tiles(bench.section(name)),
+            )
+            for name in sections
+        ]
+        finetune_expression(
+            taught,
+            pretrained(bench, TEACHING_SLIDES, seed),
+            folder,
+            checkpoints=folder.with_name(f"{folder.name}-checkpoints"),
+            seed=seed,
+            schedule=_shortened(SCHEDULE, bench.steps) if bench.steps else SCHEDULE,
+        )
+    return folder
+
+
 def untrained(bench: Bench, slides: Sequence[str], seed: int) -> Path:
     """Model folder of the same shape, pooling and standardisation with weights as they are drawn."""
-    folder = bench.work / "pretrained" / f"{bench.preset}-untrained-{seed}"
+    folder = bench.own / "pretrained" / f"untrained-{seed}"
     if folder.is_dir():
         return folder
     preset = PRESETS[bench.preset]
-    mean, sd = _colour([bench.section(name).tiles for name in slides])
+    mean, sd = _colour([teaching_tiles(bench.section(name)) for name in slides])
     with torch.random.fork_rng():
         torch.manual_seed(1000 + seed)
         backbone = build_backbone(preset.architecture)

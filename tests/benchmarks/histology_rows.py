@@ -15,7 +15,7 @@ class Row:
     Parameters
     ----------
     test
-        What is asked: ``expression``, ``tumour``, ``between spots``, ``domains``, ``learning curve``.
+        What is asked: ``expression``, ``tumour``, ``between spots``, ``zones``, ``learning curve``.
     problem
         On what, train and test by name: ``her2st C2+C3 -> C4``.
     metric
@@ -46,12 +46,20 @@ HIGHER = (
     "AUROC",
     "AUPRC",
     "ARI",
+    "NMI",
+    "ARI as shipped",
+    "NMI as shipped",
 )
 # Rows that know what no head knows; they are no rivals.
 CEILING = "noise ceiling"
 # Of values between spots: they read the section's spots, as every method there does, and no image.
 NEAREST, LINEAR, SMOOTH = "nearest spot", "linear interpolation", "smooth field without image"
 INTERPOLATIONS = (NEAREST, LINEAR, SMOOTH)
+# Of domains: what is read, and answers that read nothing, or no image.
+ALONE, WITH_EXPRESSION = "image alone", "with expression"
+ONE_DOMAIN, BLOCKS = "one domain for all", "blocks of positions"
+PCA, SPATIAL = "expression alone, pca", "expression alone, spatial"
+WITHOUT_IMAGE = (ONE_DOMAIN, BLOCKS, PCA, SPATIAL)
 # Read the measured expression of the very section that they predict.
 INFORMED = ("neighbour mean", "library size", CEILING)
 

@@ -11,14 +11,15 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 
+from benchmarks.histology_simulated import write_section
 from benchmarks.problems import derive
 from tissuemake.contracts import FILTERED, read_anndata, write_anndata
 from tissuemake.files import atomic
+from tissuemake.histology.tile_store import ROWS_IN_BATCH, TileStore, TileWriter
 from tissuemake.histology.tiles import tile_slide
 from tissuemake.ingest import ingest_sample
 from tissuemake.quality.filter import filter_spots
 from tissuemake.sheets import Sample
-from tissuemake.simulate.vendor_folders import simulate_tissue
 
 SIMULATED_SPOTS = 600
 GAP_UM = 300.0
@@ -48,8 +49,9 @@ REAL = (
     Problem("her2st C2+C3 -> A1", ("C2", "C3"), "A1"),
     Problem("bulb MOB1 -> MOB2", ("MOB1",), "MOB2"),
 )
-# Slides that encoders may be pretrained on.
+# Slides that encoders may be pretrained on, and by which share of their edge the tiles overlap there: about 10,000.
 TEACHING_SLIDES = ("C2", "C3", "MOB1")
+TEACHING_OVERLAP = 0.55
 
 
 def simulated_problem(seed: int) -> Problem:
@@ -74,6 +76,34 @@ def _prepare(row: Sample, folder: Path) -> None:
     ingest_sample(row, ingested)
     filter_spots(ingested, folder / "filtered.h5ad", None, overrides={})
     tile_slide(ingested, folder / "tiles.arrow")
+
+
+def teaching_tiles(section: Prepared) -> Path:
+    """Tiles of spots and of an overlapping grid on a slide that teaches encoders, once."""
+    folder = section.filtered.parent
+    output = folder / "teaching.arrow"
+    if not output.is_file():
+        tile_slide(folder / "ingested.h5ad", output, overlap=TEACHING_OVERLAP)
+    return output
+
+
+def spot_tiles(section: Prepared) -> Path:
+    """The tiles around spots alone, once: what heads read of a section."""
+    output = section.tiles.with_name("spots.arrow")
+    if not output.is_file():
+        with TileStore(section.tiles) as store:
+            copy_tiles(section.tiles, output, np.flatnonzero(store.table["kind"] == "spot"))
+    return output
+
+
+def copy_tiles(source: Path, output: Path, rows: np.ndarray) -> None:
+    """Write the tiles at `rows` of `source`, their pictures byte for byte."""
+    with TileStore(source) as store, atomic(output) as partial:
+        writer, table = TileWriter(partial), store.table
+        for part in np.array_split(rows, max(1, len(rows) // ROWS_IN_BATCH)):
+            chosen = table.iloc[part].rename_axis(index="tile").reset_index()
+            writer.write(chosen.assign(jpeg=store.jpegs(part)))
+        writer.close(store.provenance)
 
 
 def _row(name: str, data: Path, work: Path) -> Sample:
@@ -111,11 +141,8 @@ def _half(name: str, work: Path) -> Prepared:
         with atomic(folder) as partial:
             partial.mkdir()
             seed = int(tissue.removeprefix("simulated"))
-            simulate_tissue(partial / "vendor", seed=seed, spots=SIMULATED_SPOTS, zones="infiltrated")
-            _prepare(
-                Sample(tissue, "visium", str(partial / "vendor" / "visium"), organism="human", donor=tissue),
-                partial,
-            )
+            # Heads look at spots only.
+            write_section(partial, tissue, seed=seed, spots=SIMULATED_SPOTS, zones="infiltrated", grid=False)
             _split(partial)
     return Prepared(name, folder / f"{side}.h5ad", folder / "tiles.arrow", tissue)
 

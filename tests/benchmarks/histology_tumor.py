@@ -16,26 +16,22 @@ from benchmarks.histology_encoders import Bench, embedded
 from benchmarks.histology_rows import Row
 from benchmarks.histology_rows import rows as as_rows
 from benchmarks.histology_sections import Prepared
+from benchmarks.histology_simulated import write_section
 from benchmarks.problems import derive
 from tissuemake.contracts import FILTERED, TUMOR, read_anndata, read_table
 from tissuemake.evaluation.metrics import presence_precision, presence_rank
 from tissuemake.evaluation.splits import near_block, spatial_blocks
 from tissuemake.evaluation.tables import read_labels
 from tissuemake.files import atomic
-from tissuemake.histology.tiles import tile_slide
-from tissuemake.ingest import ingest_sample
 from tissuemake.models.histology_heads.held_out_heads import FOLDS, LEAST_BUFFER_UM
 from tissuemake.models.histology_heads.tumor import detect_tumor, fit_tumor
-from tissuemake.quality.filter import filter_spots
-from tissuemake.sheets import Sample
-from tissuemake.simulate.staining import render
-from tissuemake.simulate.vendor_folders import cell_table, simulate_cells
-from tissuemake.simulate.visium import capture_spots, write_visium
 
 TEST = "tumour"
 BLOCKS = "her2st A1, spatial blocks"
 ZERO_SHOT = "simulated -> her2st A1"
 ENCODERS = ("color", "untrained", "spafoundation", "color+spafoundation")
+# Baselines that no label of A1 went into.
+UNTAUGHT = ("section mean", "library size")
 RANKS = ("AUROC", "AUPRC")
 TUMOUR = ("invasive cancer", "cancer in situ")
 SIMULATED_TUMOUR = ("tumour",)
@@ -57,12 +53,16 @@ def rows(bench: Bench, seed: int) -> Iterator[Row]:
     for encoder in ENCODERS:
         found = _by_blocks(bench, section, encoder, str(labels), seed)
         yield from as_rows(TEST, BLOCKS, encoder, seed, scores(found, truth, blocks))
-    for name, found in _baselines(spots, positions, truth, blocks).items():
+    baselines = _baselines(spots, positions, truth, blocks)
+    for name, found in baselines.items():
         yield from as_rows(TEST, BLOCKS, name, seed, scores(found, truth, blocks))
+    for name in UNTAUGHT:
+        found_scores = scores(baselines[name], truth, blocks)
+        yield from as_rows(TEST, ZERO_SHOT, name, seed, {rank: found_scores[rank] for rank in RANKS})
     for encoder in ENCODERS:
         found = _zero_shot(bench, section, encoder, seed)
         found_scores = scores(found, truth, blocks)
-        yield from as_rows(TEST, ZERO_SHOT, encoder, seed, {name: found_scores[name] for name in RANKS})
+        yield from as_rows(TEST, ZERO_SHOT, encoder, seed, {rank: found_scores[rank] for rank in RANKS})
 
 
 def scores(found: pd.Series, truth: pd.Series, blocks: pd.Series) -> dict[str, float]:
@@ -79,7 +79,7 @@ def scores(found: pd.Series, truth: pd.Series, blocks: pd.Series) -> dict[str, f
 
 def _by_blocks(bench: Bench, section: Prepared, encoder: str, labels: str, seed: int) -> pd.Series:
     """What a user gets of a lone labelled section: every spot from a head that saw nothing near it."""
-    folder = bench.work / "tumour" / f"{encoder}-{seed}"
+    folder = bench.own / "tumour" / f"{encoder}-{seed}"
     embeddings = embedded(bench, encoder, "A1", seed)
     fit_tumor([(section.filtered, embeddings, labels)], folder, tumor_labels=TUMOUR, seed=seed)
     table = _detected(section.filtered, embeddings, folder)
@@ -94,7 +94,8 @@ def _detected(filtered: Path, embeddings: Path, model: Path) -> pd.DataFrame:
 
 
 def _baselines(spots, positions: np.ndarray, truth: pd.Series, blocks: pd.Series) -> dict[str, pd.Series]:
-    """Depth alone; and, knowing the section, the labels of the nearest spots outside block and buffer."""
+    """One number for all; depth; and, knowing the section, the labels of the nearest spots outside block and buffer."""
+    same = pd.Series(0.5, index=spots.obs_names)
     depth = pd.Series(np.log(spots.obs["total_counts"].to_numpy(float)), index=spots.obs_names)
     named = spots.obs_names.get_indexer(truth.index)
     nearest = pd.Series(np.nan, index=spots.obs_names)
@@ -105,13 +106,13 @@ def _baselines(spots, positions: np.ndarray, truth: pd.Series, blocks: pd.Series
         closest = np.argsort(gap, axis=1)[:, :5]
         labels = truth.loc[spots.obs_names[away]].to_numpy(float)
         nearest.iloc[np.flatnonzero(inside)] = labels[closest].mean(axis=1)
-    return {"library size": depth, "neighbour mean": nearest}
+    return {"section mean": same, "library size": depth, "neighbour mean": nearest}
 
 
 def _zero_shot(bench: Bench, section: Prepared, encoder: str, seed: int) -> pd.Series:
     """A1 by a head that has seen three simulated sections of as many donors, seen as coarsely as A1."""
     taught = [_simulated(bench, SECTIONS * seed + number) for number in range(SECTIONS)]
-    folder = bench.work / "tumour" / f"simulated-{encoder}-{seed}"
+    folder = bench.own / "tumour" / f"simulated-{encoder}-{seed}"
     cohort = [(part.filtered, _embed(bench, part, encoder, seed), _zones(part)) for part in taught]
     fit_tumor(cohort, folder, tumor_labels=SIMULATED_TUMOUR, ignored_labels=["invasive margin"], seed=seed)
     return _detected(section.filtered, embedded(bench, encoder, "A1", seed), folder)["probability"]
@@ -123,18 +124,16 @@ def _simulated(bench: Bench, seed: int) -> Prepared:
     folder = bench.work / "sections" / name
     if not folder.is_dir():
         with atomic(folder) as partial:
-            section, cells = simulate_cells(seed=seed, spots=SIMULATED_SPOTS, zones="infiltrated")
-            table = cell_table(cells)
-            capture = capture_spots(section, table, cells.X, seed, 0.6)
-            picture = render(section, table, seed, A1_MPP)
-            write_visium(partial / "visium", capture, cells.var, picture, A1_MPP)
-            zones = section.zone_names(section.zone_at(capture.spots["x"], capture.spots["y"]))
-            labels = pd.DataFrame({"label": zones}, index=capture.spots.index)
-            labels.to_csv(partial / "zones.tsv", sep="\t", index_label="barcode")
-            row = Sample(name, "visium", str(partial / "visium"), organism="human", donor=name)
-            ingest_sample(row, partial / "ingested.h5ad")
-            filter_spots(partial / "ingested.h5ad", partial / "filtered.h5ad", None, overrides={})
-            tile_slide(partial / "ingested.h5ad", partial / "tiles.arrow", grid=False)
+            partial.mkdir()
+            write_section(
+                partial,
+                name,
+                seed=seed,
+                spots=SIMULATED_SPOTS,
+                zones="infiltrated",
+                mpp=A1_MPP,
+                grid=False,
+            )
     return Prepared(name, folder / "filtered.h5ad", folder / "tiles.arrow", name)
 
 

@@ -98,8 +98,8 @@ def test_the_learning_curve_asks_each_number_of_tiles_of_its_own_encoder(monkeyp
     monkeypatch.setattr(histology_curve.expression, "score", score)
     found = as_table(histology_curve.rows(Bench(tmp_path, tmp_path), 0))
     assert set(found["test"]) == {"learning curve"}
-    assert list(dict.fromkeys(found["method"])) == ["no tiles", "400 tiles", "1000 tiles", "all tiles"]
+    assert list(dict.fromkeys(found["method"])) == ["no tiles", "400 tiles", "1600 tiles", "all tiles"]
     assert set(seen) == {
         ("untrained, ridge", 0),
-        *(("spafoundation, ridge", tiles) for tiles in (400, 1000, 0)),
+        *(("spafoundation, ridge", tiles) for tiles in (400, 1600, 0)),
     }

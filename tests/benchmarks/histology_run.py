@@ -1,0 +1,140 @@
+"""Runs the tests of the image benchmarks, each part once; several processes may share the seeds between them."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks import histology_expression as expression
+from benchmarks.histology_curve import TILES
+from benchmarks.histology_encoders import SEEDED, Bench, embedded
+from benchmarks.histology_rows import COLUMNS, as_table
+from benchmarks.histology_sections import (
+    REAL,
+    TEACHING_SLIDES,
+    simulated_problem,
+    spot_tiles,
+    teaching_tiles,
+)
+from benchmarks.problems import derive
+from tissuemake.files import atomic
+
+log = logging.getLogger("benchmark")
+# Tests with a module of their own: `rows(bench, seed)` yields histology_rows.Row.
+MODULES = {
+    "tumour": "benchmarks.histology_tumor",
+    "between spots": "benchmarks.histology_highres",
+    "zones": "benchmarks.histology_zones",
+    "learning curve": "benchmarks.histology_curve",
+}
+TESTS = ("expression", "simulated expression", *MODULES)
+
+
+def kept(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """The table at `path`, or what `make` gives, written there."""
+    if not path.is_file():
+        started = time.perf_counter()
+        table = make()
+        with atomic(path) as partial:
+            table.to_parquet(partial)
+        log.info("%s: %.0f s", path.stem, time.perf_counter() - started)
+    return pd.read_parquet(path)
+
+
+def run(bench: Bench, tests: list[str], seeds: list[int], only: list[str], once: int) -> pd.DataFrame:
+    """All rows.
+
+    Parameters
+    ----------
+    only
+        Encoders and baselines of expression; none: all.
+    once
+        The seed with which methods without chance in them are asked.
+    """
+    done = [pd.DataFrame(columns=COLUMNS)]
+    for test in tests:
+        if test in MODULES:
+            module = import_module(MODULES[test])
+            for seed in seeds:
+                path = bench.own / "scores" / f"{test} {seed}.parquet"
+                done.append(kept(path, lambda module=module, seed=seed: as_table(module.rows(bench, seed))))
+        else:
+            done += _expression(bench, seeds, only, once, test == "simulated expression")
+    return pd.concat([part for part in done if len(part)] or done, ignore_index=True)[COLUMNS]
+
+
+def _expression(
+    bench: Bench, seeds: list[int], only: list[str], once: int, simulated: bool
+) -> Iterator[pd.DataFrame]:
+    """Scores of all methods; simulated tissues differ by seed."""
+    for seed in seeds:
+        for problem in [simulated_problem(seed)] if simulated else REAL:
+            asked = None
+            for method in expression.methods():
+                if only and method.split(", ")[0] not in only:
+                    continue
+                if seed != once and not simulated and not any(name in method for name in SEEDED):
+                    continue
+                path = bench.own / "scores" / f"{problem.name} {method} {seed}.parquet"
+                if asked is None and not path.is_file():
+                    asked = expression.ask(bench, problem)
+
+                def make(problem=problem, method=method, seed=seed, asked=asked):
+                    return as_table(expression.score(bench, problem, asked, method, seed))
+
+                yield kept(path, make)
+
+
+def run_in_processes(
+    bench: Bench, tests: list[str], seeds: list[int], only: list[str], once: int, jobs: int
+) -> None:
+    """Do by `jobs` processes what `run` then finds done. Trainings come first: they are many and of one length."""
+    share(bench)
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=start_log) as pool:
+        trainings = [(replace(bench, tiles=tiles), seed) for seed in seeds for tiles in _sizes(tests)]
+        waiting = [pool.submit(train, *training) for training in trainings if not only]
+        for future in waiting:
+            future.result()
+        waiting = [pool.submit(run, bench, tests, [seed], only, once) for seed in seeds]
+        for future in waiting:
+            future.result()
+
+
+def start_log() -> None:
+    """Lines of this benchmark with their time; of other libraries only what is wrong."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log.setLevel(logging.INFO)
+
+
+def share(bench: Bench) -> None:
+    """Prepare what all seeds read, so that no two processes make it at once."""
+    derive(bench.data, bench.work)
+    for name in dict.fromkeys(name for problem in REAL for name in (*problem.train, problem.test)):
+        started = time.perf_counter()
+        spot_tiles(bench.section(name))
+        embedded(bench, "color", name, 0)
+        if name in TEACHING_SLIDES:
+            teaching_tiles(bench.section(name))
+        log.info("section %s: %.0f s", name, time.perf_counter() - started)
+
+
+def train(bench: Bench, seed: int) -> None:
+    """Pretrain one encoder."""
+    from benchmarks.histology_pretraining import pretrained
+
+    started = time.perf_counter()
+    pretrained(bench, TEACHING_SLIDES, seed)
+    log.info(
+        "pretraining on %s tiles, seed %d: %.0f s", bench.tiles or "all", seed, time.perf_counter() - started
+    )
+
+
+def _sizes(tests: list[str]) -> tuple[int, ...]:
+    """Numbers of tiles that encoders are pretrained on; 0: all."""
+    return tuple(sorted(TILES)) if "learning curve" in tests else (0,)
