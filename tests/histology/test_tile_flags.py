@@ -1,4 +1,4 @@
-"""Flags of tiles: focus against synthetic blur, pen against synthetic ink, on simulated and real tissue."""
+"""Flags of tiles: synthetic blur, ink and folds are told from simulated and real tissue."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,19 @@ from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
 
 from tissuemake.histology.slide import open_slide
-from tissuemake.histology.tile_flags import LEAST_FOCUS, MOST_PEN, pen_pixels, pen_share, sharpness
+from tissuemake.histology.tile_flags import (
+    LEAST_FOCUS,
+    MOST_FOLD,
+    MOST_PEN,
+    fold_limit,
+    fold_share,
+    pen_pixels,
+    pen_share,
+    sharpness,
+)
 from tissuemake.histology.tissue import covered_fraction, tissue_mask
-from tissuemake.simulate.staining import _colour
+from tissuemake.simulate.staining import _colour, render
+from tissuemake.simulate.tissue import place_cells, simulate_section
 
 MPP = 0.5
 # Share of light that each ink lets through, red, green, blue.
@@ -43,6 +53,46 @@ def real(path, mpp, count=16):
         boxes = np.hstack([corners, corners + edge]) / downsample
         chosen = corners[covered_fraction(tissue_mask(thumbnail), boxes) > 0.7][:count]
         return np.stack([slide.read(x, y, 224, 224, MPP / mpp) for x, y in chosen])
+
+
+def of_section(zones):
+    """All tiles that are mostly tissue of a simulated section, 0.5 µm per pixel."""
+    section = simulate_section(0, 80, zones)
+    picture = render(section, place_cells(section, 0), 0, mpp=MPP)
+    mask = tissue_mask(picture[::16, ::16])
+    starts = np.arange(0, len(picture) - 224, 224)
+    corners = np.stack(np.meshgrid(starts, starts), axis=-1).reshape(-1, 2)
+    inside = covered_fraction(mask, np.hstack([corners, corners + 224]) / 16) > 0.5
+    return np.stack([picture[y : y + 224, x : x + 224] for x, y in corners[inside]])
+
+
+def folded(tiles, layers, um=40.0):
+    """A band of each tile, at any angle, on which tissue lies `layers` times, a little out of focus."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:224, :224] * MPP - 56
+    found = []
+    for tile in tiles:
+        angle, off = rng.uniform(0, np.pi), rng.uniform(-20, 20)
+        across = x * np.cos(angle) + y * np.sin(angle) - off
+        inside = 1 / (1 + np.exp((np.abs(across) - um / 2) / 1.5))[..., None]
+        light = tile / 250
+        other = light[::-1, ::-1] * (light[::-1] if layers == 3 else 1)
+        twice = gaussian_filter((tile * other).clip(0, 255), (2, 2, 0))
+        found.append(np.rint(tile * (1 - inside) + twice * inside).clip(0, 255))
+    return np.stack(found).astype(np.uint8)
+
+
+def check_folds(tiles, caught, most=0.02):
+    """Three layers, as of a pleat, and two, as of an edge turned over; `caught` is of the pleats."""
+    limit = fold_limit(tiles[::3], MPP)
+    clean = np.array([fold_share(tile, MPP, limit) for tile in tiles])
+    print(f"limit {limit:.2f}; {(clean >= MOST_FOLD).mean():.1%} of {len(tiles)} flagged, no fold on them")
+    assert (clean >= MOST_FOLD).mean() <= most
+    for layers, least in ((2, 0.0), (3, caught)):
+        share = np.array([fold_share(tile, MPP, limit) for tile in folded(tiles, layers)])
+        auroc = roc_auc_score(np.repeat([0, 1], len(tiles)), np.concatenate([clean, share]))
+        print(f"{layers} layers: AUROC {auroc:.3f}, {(share >= MOST_FOLD).mean():.0%} flagged")
+        assert (share >= MOST_FOLD).mean() >= least
 
 
 def blurred(tiles, um):
@@ -83,6 +133,32 @@ def test_blur_and_ink_are_told_from_simulated_tissue():
     check_pen(tiles)
 
 
+@pytest.mark.parametrize("zones", ["layered", "infiltrated"])
+def test_folds_are_told_from_simulated_tissue(zones):
+    check_folds(of_section(zones), caught=0.5)
+
+
+def test_a_slide_without_spread_calls_nothing_folded_that_is_not_clearly_denser():
+    tile = np.full((224, 224, 3), (200, 130, 180), np.uint8)
+    limit = fold_limit([tile] * 5, MPP)
+    denser = np.rint(tile * (tile / 250) ** 0.3).astype(np.uint8)
+    thrice = np.rint(tile * (tile / 250) ** 2).astype(np.uint8)
+    assert fold_share(denser, MPP, limit) == 0 and fold_share(thrice, MPP, limit) == 1
+
+
+def test_blanked_background_and_scattered_nuclei_are_no_fold():
+    rng = np.random.default_rng(0)
+    limit = fold_limit([np.full((224, 224, 3), (225, 190, 215), np.uint8)], MPP)
+    assert fold_share(np.zeros((224, 224, 3), np.uint8), MPP, limit) == 0
+    y, x = np.mgrid[:224, :224] * MPP
+    tile = np.full((224, 224, 3), (225, 190, 215), np.uint8)
+    for left, top in rng.uniform(0, 112, (60, 2)):
+        tile[np.hypot(x - left, y - top) < 4] = (70, 40, 120)
+    assert 0.2 < (tile[..., 0] == 70).mean() < 0.5
+    assert fold_share(tile, MPP, limit) < 0.02
+    assert fold_share(np.full((224, 224, 3), (70, 40, 120), np.uint8), MPP, limit) == 1
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("name", "mpp"),
@@ -90,6 +166,8 @@ def test_blur_and_ink_are_told_from_simulated_tissue():
 )
 def test_blur_and_ink_are_told_from_real_tissue(data_dir, name, mpp):
     tiles = real(data_dir / name, mpp)
+    if "st_her2" in name:
+        check_folds(real(data_dir / name, mpp, count=100), caught=0.6)
     check_focus(tiles, caught=0.85)
     check_pen(tiles)
 
@@ -116,3 +194,4 @@ def test_white_glass_blanked_background_and_blood_are_not_under_pen():
 def test_a_tile_of_few_or_large_pixels_is_judged_too():
     green = np.full((16, 16, 3), (20, 120, 60), np.uint8)
     assert pen_share(green, 7.0) == 1.0 and pen_share(green, 0.1) == 1.0
+    assert fold_share(green, 7.0, -0.5) == 1.0 and fold_share(green, 0.1, 1.0) == 0

@@ -5,6 +5,8 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.ipc
 import pytest
 
 from tissuemake.errors import InputError
@@ -63,6 +65,16 @@ def test_a_file_without_tiles_is_empty(tmp_path):
     write_tiles(tmp_path / "none.arrow", pd.DataFrame(index=pd.Index([], dtype=str)), [])
     with TileStore(tmp_path / "none.arrow") as store:
         assert len(store) == 0 and store.table.empty and store.jpegs([]) == [] and len(store.pixels([])) == 0
+
+
+def test_a_file_of_before_folds_were_looked_for_is_read(store, tmp_path):
+    with pa.memory_map(str(tmp_path / "tiles.arrow")) as source:
+        rows = pa.ipc.open_file(source).read_all().drop_columns(["fold"]).combine_chunks()
+    with pa.ipc.new_file(str(tmp_path / "old.arrow"), rows.schema) as writer:
+        writer.write_table(rows)
+    old = TileStore(tmp_path / "old.arrow")
+    assert old.table["fold"].isna().all() and (store.table["fold"] == 0).all()
+    assert shows(old.pixels([7]), [7])
 
 
 def test_what_is_no_tile_file_is_refused(tmp_path):

@@ -220,6 +220,22 @@ def test_blurred_and_pen_marked_tiles_are_flagged_and_kept(tmp_path):
     assert grid["usable"].sum() == 6 * 6 and not grid.query("500 < x < 700")["usable"].any()
 
 
+def test_folded_tiles_are_flagged_and_kept(tmp_path):
+    rng = np.random.default_rng(0)
+    tissue = np.array([205, 130, 185]) + gaussian_filter(rng.normal(0, 60, (800, 1000, 1)), (2, 2, 0))
+    tissue[:, 640:700] *= (tissue[:, 640:700] / 250) ** 2
+    path = tmp_path / "slide.png"
+    Image.fromarray(tissue.clip(0, 255).astype(np.uint8)).save(path)
+    ingested = write_ingested(tmp_path / "i.h5ad", [(250, 250), (660, 250)], mpp=1.0, image=path)
+    tile_slide(ingested, tmp_path / "t.arrow", tile_um=100, tile_px=100)
+    table = stored(tmp_path / "t.arrow").set_index("tile")
+    assert table.loc[["spot0", "spot1"], "usable"].tolist() == [True, False]
+    assert table.loc["spot0", "fold"] == 0 and 0.5 < table.loc["spot1", "fold"] < 0.65
+    grid = table[table["kind"] == "grid"]
+    assert set(grid.index[~grid["usable"]]) == {f"g{row}_6" for row in range(8)}
+    assert table.attrs["tissuemake"]["folded"] == 8 + 1 and table.attrs["tissuemake"]["under_pen"] == 0
+
+
 def test_pictures_lose_little_between_slide_and_store(tmp_path):
     tissue = np.array([205, 130, 185]) + gaussian_filter(
         np.random.default_rng(0).normal(0, 60, (600, 600, 3)), (1, 1, 0)

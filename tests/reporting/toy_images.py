@@ -37,7 +37,8 @@ class ImagedToy(Toy):
                 "tissue_fraction": [1.0] * (rows - 1) + [0.2, 0.9, 0.1],
                 "focus": 1.0,
                 "pen": [0.3] + [0.0] * (rows + 1),
-                "usable": [False, False, False] + [True] * (rows - 1),
+                "fold": [0.0] * rows + [0.2, 0.1],
+                "usable": [False, False, False] + [True] * (rows - 2) + [False],
             },
             index=[*self.barcodes[:rows], "g0_0", "g0_1"],
         )

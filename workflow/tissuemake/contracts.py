@@ -42,6 +42,8 @@ class TableContract:
     written_by: str
     index: str | None = None
     columns: tuple[str, ...] = ()
+    # Numbers that files of earlier versions lack: there they are read as NaN.
+    later: tuple[str, ...] = ()
     numeric: bool = False
     # Types and unknown of a composition sum to 1; columns with SD_SUFFIX are their uncertainty, GATE stands apart.
     composition: bool = False
@@ -120,6 +122,7 @@ TILES = TableContract(
     "tiles",
     "tile_slide",
     columns=("kind", "x", "y", "size_px", "size_um", "mpp", "tissue_fraction", "focus", "pen", "usable"),
+    later=("fold",),
     index="tile",
     pictures="jpeg",
 )
@@ -213,7 +216,7 @@ def read_table(path: str | Path, contract: TableContract) -> pd.DataFrame:
             f"Delete it and run again; {contract.written_by} writes it.",
         ) from error
     check_table(frame, contract, path)
-    return frame
+    return frame.assign(**{name: np.nan for name in contract.later if name not in frame})
 
 
 def _read_beside_pictures(path: Path, contract: TableContract) -> pd.DataFrame:

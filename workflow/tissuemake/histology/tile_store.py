@@ -30,6 +30,7 @@ SCHEMA = pa.schema(
         "tissue_fraction": pa.float32(),
         "focus": pa.float32(),
         "pen": pa.float32(),
+        "fold": pa.float32(),
         "usable": pa.bool_(),
         "jpeg": pa.binary(),
     }
@@ -174,7 +175,7 @@ def write_tiles(
     pictures = list(pictures)
     rows = table.rename_axis(index="tile").reset_index()
     usual = {"kind": "spot", "x": 0.0, "y": 0.0, "size_px": [len(picture) for picture in pictures]}
-    usual |= {"size_um": 112.0, "tissue_fraction": 1.0, "focus": 1.0, "pen": 0.0, "usable": True}
+    usual |= {"size_um": 112.0, "tissue_fraction": 1.0, "focus": 1.0, "pen": 0.0, "fold": 0.0, "usable": True}
     rows = rows.assign(**{name: value for name, value in usual.items() if name not in rows})
     if "mpp" not in rows:
         rows["mpp"] = rows["size_um"] / rows["size_px"]

@@ -17,7 +17,15 @@ from tissuemake.files import atomic
 from tissuemake.histology.readers import FlatSlide
 from tissuemake.histology.slide import open_slide
 from tissuemake.histology.stain_normalization import StainNormalizer, fit_normalizer
-from tissuemake.histology.tile_flags import LEAST_FOCUS, MOST_PEN, pen_share, sharpness
+from tissuemake.histology.tile_flags import (
+    LEAST_FOCUS,
+    MOST_FOLD,
+    MOST_PEN,
+    fold_limit,
+    fold_share,
+    pen_share,
+    sharpness,
+)
 from tissuemake.histology.tile_plan import (
     FEWEST_SOURCE_PX,
     LEAST_TISSUE,
@@ -55,7 +63,8 @@ def tile_slide(
     ``floor(y * microns_per_pixel / tile_um)``, COL the same of x (`grid_cells`). They are written where at least a
     quarter is tissue, of a part on which observations lie, and where a tile is fewer than 16 pixels of the image
     only if an observation lies in it. Column ``mpp`` is µm per pixel of the image they were cut from, whatever
-    ``size_um / size_px`` is; ``focus``, ``pen`` and ``usable`` are explained in `tissuemake.histology.tile_flags`.
+    ``size_um / size_px`` is; ``focus``, ``pen``, ``fold`` and ``usable`` are explained in
+    `tissuemake.histology.tile_flags`.
     Rows stand in the order in which the slide is read best, the same for any number of processes.
 
     Parameters
@@ -104,18 +113,26 @@ class Cutter:
     ----------
     typical
         Sharpness of the slide's typical tile, to which ``focus`` is relative.
+    folded
+        Density from which the slide's tissue is folded.
     """
 
     image: TissueImage
     tile_um: float
     tile_px: int
     typical: float = 1.0
+    folded: float = 1.0
     normalize: StainNormalizer = field(default_factory=StainNormalizer)
+
+    @property
+    def pixel_um(self) -> float:
+        """Edge of a tile's pixel on the tissue."""
+        return self.tile_um / self.tile_px
 
     @property
     def downsample(self) -> float:
         """Slide pixels per pixel of a tile."""
-        return self.tile_um / self.tile_px / self.image.mpp
+        return self.pixel_um / self.image.mpp
 
     def corners(self, plan: pd.DataFrame) -> np.ndarray:
         """Upper left corners (n, 2) in whole pixels of the slide: tiles at native size are plain crops."""
@@ -129,10 +146,11 @@ class Cutter:
     def cut(self, plan: pd.DataFrame) -> pd.DataFrame:
         """Return `plan` with pictures, flags and sizes: rows of a tile file."""
         jpegs = np.empty(len(plan), object)
-        focus, pen = np.empty((2, len(plan)), np.float32)
+        focus, pen, fold = np.empty((3, len(plan)), np.float32)
         for row, tile in self.pixels(plan):
             focus[row] = sharpness(tile) / self.typical
-            pen[row] = pen_share(tile, self.tile_um / self.tile_px)
+            pen[row] = pen_share(tile, self.pixel_um)
+            fold[row] = fold_share(tile, self.pixel_um, self.folded)
             jpegs[row] = encode_jpeg(self.normalize(tile))
         seen = (plan["tissue_fraction"] >= LEAST_TISSUE).to_numpy()
         return plan.assign(
@@ -141,7 +159,8 @@ class Cutter:
             mpp=self.image.mpp,
             focus=focus,
             pen=pen,
-            usable=seen & (focus >= LEAST_FOCUS) & (pen < MOST_PEN),
+            fold=fold,
+            usable=seen & (focus >= LEAST_FOCUS) & (pen < MOST_PEN) & (fold < MOST_FOLD),
             jpeg=jpegs,
         )
 
@@ -156,13 +175,13 @@ def _prepare(
     whole = np.flatnonzero(plan["tissue_fraction"] >= min(0.5, plan["tissue_fraction"].max()))
     some = whole[np.linspace(0, len(whole) - 1, min(LOOKED_AT, len(whole))).astype(int)]
     tiles = [tile for _, tile in cutter.pixels(plan.iloc[some])]
-    clean = [tile for tile in tiles if pen_share(tile, tile_um / tile_px) < MOST_PEN] or tiles
+    clean = [tile for tile in tiles if pen_share(tile, cutter.pixel_um) < MOST_PEN] or tiles
     if not clean:
         return cutter, plan
     typical = float(np.median([sharpness(tile) for tile in clean])) or 1.0
-    return replace(
-        cutter, typical=typical, normalize=fit_normalizer(stain_normalization, np.stack(clean))
-    ), plan
+    folded = fold_limit(clean, cutter.pixel_um)
+    normalize = fit_normalizer(stain_normalization, np.stack(clean))
+    return replace(cutter, typical=typical, folded=folded, normalize=normalize), plan
 
 
 def _write(writer: TileWriter, cutter: Cutter, plan: pd.DataFrame, processes: int) -> dict[str, int]:
@@ -170,13 +189,14 @@ def _write(writer: TileWriter, cutter: Cutter, plan: pd.DataFrame, processes: in
     batches = min(max(1, len(plan) // (2 * processes * ROWS_IN_BATCH)), MOST_BATCHES_IN_PART)
     rows_in_part = batches * ROWS_IN_BATCH
     parts = [plan.iloc[start : start + rows_in_part] for start in range(0, len(plan), rows_in_part)]
-    flagged = {"blurred": 0, "under_pen": 0}
+    flagged = {"blurred": 0, "under_pen": 0, "folded": 0}
     pause = 0.5 if sys.stderr.isatty() else 30.0  # a log gets a line now and then
     with tqdm(total=len(plan), desc=cutter.image.slide.path.name, unit="tile", mininterval=pause) as progress:
         for rows in cut_all(cutter, parts, min(processes, len(parts))):
             writer.write(rows)
             flagged["blurred"] += int((rows["focus"] < LEAST_FOCUS).sum())
             flagged["under_pen"] += int((rows["pen"] >= MOST_PEN).sum())
+            flagged["folded"] += int((rows["fold"] >= MOST_FOLD).sum())
             progress.update(len(rows))
     return flagged
 
@@ -245,6 +265,7 @@ def _describe(image: TissueImage, cutter: Cutter) -> dict:
         "mpp": image.mpp,
         "source_px": source_px,
         "typical_sharpness": cutter.typical,
+        "fold_limit": cutter.folded,
         "stain_normalization": cutter.normalize.method,
         "note": "; ".join(notes),
     }

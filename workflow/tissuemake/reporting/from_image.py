@@ -21,6 +21,7 @@ FLAGS = {
     "tissue_fraction": ("less than half of it tissue", 0.5, False),
     "focus": ("out of focus", 0.4, False),
     "pen": ("a tenth or more under pen", 0.1, True),
+    "fold": ("folded", 0.15, True),
 }
 
 
@@ -114,7 +115,7 @@ def tile_flags(tiles: str | Path) -> dict:
     flags = [
         (label, int((table[name] >= limit).sum() if high else (table[name] < limit).sum()))
         for name, (label, limit, high) in FLAGS.items()
-        if name in table
+        if table.empty or table[name].notna().any()
     ]
     if "usable" in table:
         flags.append(("of no use to train on", int((~table["usable"].astype(bool)).sum())))
