@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from importlib import import_module
@@ -13,11 +13,12 @@ import pandas as pd
 
 from benchmarks import histology_expression as expression
 from benchmarks.histology_curve import TILES
-from benchmarks.histology_encoders import SEEDED, Bench, embedded
+from benchmarks.histology_encoders import FINE_TUNED, SEEDED, Bench, embedded
 from benchmarks.histology_rows import COLUMNS, as_table
 from benchmarks.histology_sections import (
     REAL,
     TEACHING_SLIDES,
+    Problem,
     simulated_problem,
     spot_tiles,
     teaching_tiles,
@@ -94,11 +95,12 @@ def _expression(
 def run_in_processes(
     bench: Bench, tests: list[str], seeds: list[int], only: list[str], once: int, jobs: int
 ) -> None:
-    """Do by `jobs` processes what `run` then finds done. Trainings come first: they are many and of one length."""
+    """Do by `jobs` processes what `run` then finds done: first what is of much the same length, then seed by seed."""
     share(bench)
+    problems = REAL if {"expression", "learning curve"} & set(tests) else ()
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=start_log) as pool:
-        trainings = [(replace(bench, tiles=tiles), seed) for seed in seeds for tiles in _sizes(tests)]
-        waiting = [pool.submit(train, *training) for training in trainings if not only]
+        taught = [(replace(bench, tiles=tiles), seed) for tiles in _sizes(tests) for seed in seeds]
+        waiting = [pool.submit(teach, *one, problems) for one in taught if not only]
         for future in waiting:
             future.result()
         waiting = [pool.submit(run, bench, tests, [seed], only, once) for seed in seeds]
@@ -124,15 +126,20 @@ def share(bench: Bench) -> None:
         log.info("section %s: %.0f s", name, time.perf_counter() - started)
 
 
-def train(bench: Bench, seed: int) -> None:
-    """Pretrain one encoder."""
+def teach(bench: Bench, seed: int, problems: Sequence[Problem]) -> None:
+    """Pretrain one encoder and embed the sections of `problems`; that of all tiles is fine-tuned on each, too."""
     from benchmarks.histology_pretraining import pretrained
 
     started = time.perf_counter()
     pretrained(bench, TEACHING_SLIDES, seed)
-    log.info(
-        "pretraining on %s tiles, seed %d: %.0f s", bench.tiles or "all", seed, time.perf_counter() - started
-    )
+    tiles = bench.tiles or "all"
+    log.info("pretraining on %s tiles, seed %d: %.0f s", tiles, seed, time.perf_counter() - started)
+    encoders = ("spafoundation",) if bench.tiles else (*SEEDED, FINE_TUNED)
+    for problem in problems:
+        for encoder in encoders:
+            for name in (*problem.train, problem.test):
+                embedded(bench, encoder, name, seed, problem.train)
+    log.info("with embeddings and fine-tuning: %.0f s", time.perf_counter() - started)
 
 
 def _sizes(tests: list[str]) -> tuple[int, ...]:

@@ -47,7 +47,10 @@ def write_section(
     labels = section.zone_names(section.zone_at(capture.spots["x"], capture.spots["y"]))
     zone = pd.DataFrame({"label": labels}, index=capture.spots.index)
     zone[capture.spots["in_tissue"] == 1].to_csv(folder / "zones.tsv", sep="\t", index_label="barcode")
-    row = Sample(name, "visium", str(folder / "visium"), organism="human", donor=name)
+    visium = folder / "visium"
+    # Tiles come from the slide; the picture in `outs` is coarser, and colour would be asked about less than there is.
+    slide = str(visium / "tissue_image.tif")
+    row = Sample(name, "visium", str(visium), image=slide, organism="human", donor=name)
     ingest_sample(row, folder / "ingested.h5ad")
     filter_spots(folder / "ingested.h5ad", folder / "filtered.h5ad", None, overrides={})
     tile_slide(folder / "ingested.h5ad", folder / "tiles.arrow", grid=grid, overlap=overlap)

@@ -2,8 +2,9 @@
 
 Domains are those of the workflow (`tissuemake.domains.cluster`): every row has the same clusterer, and, where the
 metric does not say otherwise, the same number of domains: that of the workflow's own choice from expression
-(``spatial``). For this each row takes the resolution nearest to the shipped one that gives it the number, or comes
-nearest to it; no zone is looked at. ``as shipped`` is the shipped resolution for all, with as many domains as it gives.
+(``spatial``), and at least three. For this each row takes the resolution nearest to the shipped one that gives it the
+number, or comes nearest to it; no zone is looked at. ``as shipped`` is the shipped resolution for all, with as many
+domains as it gives.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ from tissuemake.evaluation.metrics import adjusted_rand, mutual_information
 
 TEST = "zones"
 ENCODERS = ("color", "untrained", "spafoundation")
+# Of domains to compare: in one or two there is nothing to be right about.
+FEWEST = 3
 EXPRESSION = {"pca": PCA, "spatial": SPATIAL}
 RESOLUTIONS = (RESOLUTION, *np.geomspace(0.05, 3.0, 15).round(3).tolist())
 
@@ -92,7 +95,7 @@ def scores(
         (spots, 2), of which blocks are made.
     """
     shipped = by_resolution[RESOLUTION]
-    number = shipped["spatial"].nunique()
+    number = max(shipped["spatial"].nunique(), FEWEST)
     answers = {column: (same_number(by_resolution, column, number), shipped[column]) for column in shipped}
     blocks = _blocks(positions, number, seed)
     answers |= {ONE_DOMAIN: (np.ones(len(zones)),) * 2, BLOCKS: (blocks, blocks)}
