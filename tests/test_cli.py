@@ -5,16 +5,39 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anndata as ad
+import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
+from PIL import Image
 
-from tissuemake.contracts import PROPORTIONS, read_table, write_table
+from tissuemake.contracts import INGESTED, PROPORTIONS, read_table, write_anndata, write_table
+from tissuemake.histology.tile_store import TileStore
 
 PROGRAM = str(Path(sys.executable).with_name("tissuemake"))
 
 
 def tissuemake(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
+
+
+def write_slide(folder: Path) -> Path:
+    """An ingested sample of one spot on 800 µm of stained tissue, its image beside it."""
+    rng = np.random.default_rng(0)
+    stain = np.array([205, 130, 185]) + rng.normal(0, 1, (800, 800, 1)) * (20, 30, 15)
+    Image.fromarray(stain.clip(0, 255).astype(np.uint8)).save(folder / "slide.png")
+    spot = ad.AnnData(
+        sp.csr_matrix(np.ones((1, 1), np.float32)),
+        obs=pd.DataFrame({"in_tissue": [True]}, index=["spot"]),
+        var=pd.DataFrame({"gene_id": [""]}, index=["A"]),
+        obsm={"spatial": np.array([[400.0, 400.0]])},
+        uns={"tissuemake": {"sample": "s", "observation": "spot"}},
+    )
+    image = {"images": {}, "metadata": {"source_image_path": str(folder / "slide.png")}}
+    spot.uns["spatial"] = {"s": {**image, "scalefactors": {"microns_per_pixel": 1.0}}}
+    write_anndata(spot, folder / "ingested.h5ad", INGESTED)
+    return folder / "ingested.h5ad"
 
 
 def commands() -> list[str]:
@@ -80,6 +103,26 @@ def test_a_table_is_rolled_up_to_a_level_it_names(tmp_path):
     done = tissuemake(*arguments, "families")
     assert done.returncode == 1
     assert "family" in done.stderr and "remedy:" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_tiles_overlap_are_normalised_and_cut_by_several_as_asked(tmp_path):
+    """Beside the same call without the options; what cannot be done is one message."""
+    ingested = write_slide(tmp_path)
+    arguments = ("tiles", str(ingested), "--size-um", "100", "--size-px", "50", "-o")
+    options = ("--overlap", "0.5", "--stain-normalization", "reinhard", "--processes", "2")
+    for name, added in (("plain", ()), ("asked", options)):
+        done = tissuemake(*arguments, str(tmp_path / f"{name}.arrow"), *added)
+        assert done.returncode == 0, done.stderr
+    plain, asked = (TileStore(tmp_path / f"{name}.arrow") for name in ("plain", "asked"))
+    grid = asked.table.query("kind == 'grid'")
+    assert sorted(set(grid["x"].sort_values().diff().dropna()) - {0.0}) == [50.0]
+    assert len(grid) > 3 * (plain.table["kind"] == "grid").sum()
+    assert plain.provenance["stain_normalization"] == ""
+    assert asked.provenance["stain_normalization"] == "reinhard"
+    for option, value in (("--overlap", "1"), ("--stain-normalization", "x"), ("--processes", "0")):
+        done = tissuemake(*arguments, str(tmp_path / "no.arrow"), option, value)
+        assert done.returncode == 1 and not (tmp_path / "no.arrow").exists()
+        assert "remedy:" in done.stderr and "Traceback" not in done.stderr, option
 
 
 def test_steps_chain_from_folder_to_proportions(tmp_path):

@@ -141,14 +141,32 @@ def tiles(
     output: Output,
     size_um: Annotated[float, typer.Option(help="Edge of a tile in µm.")] = 112.0,
     size_px: Annotated[int, typer.Option(help="Edge of a tile in pixels.")] = 224,
+    overlap: Annotated[
+        float, typer.Option(help="Share of its edge by which a grid tile lies over the next one, 0 to 0.9.")
+    ] = 0.0,
+    stain_normalization: Annotated[
+        str,
+        typer.Option(help="macenko or reinhard, fitted once on the slide; colours as scanned if not given."),
+    ] = "",
+    processes: Annotated[int, typer.Option(help="How many cut at once; the tiles are the same.")] = 1,
 ) -> None:
     """Cut H&E tiles of a fixed physical size.
 
     Example: tissuemake tiles ingested.h5ad -o tiles.arrow
+
+    Example: tissuemake tiles ingested.h5ad -o tiles.arrow --overlap 0.75 --stain-normalization macenko --processes 8
     """
     from tissuemake.histology.tiles import tile_slide
 
-    tile_slide(ingested, output, tile_um=size_um, tile_px=size_px)
+    tile_slide(
+        ingested,
+        output,
+        tile_um=size_um,
+        tile_px=size_px,
+        overlap=overlap,
+        stain_normalization=stain_normalization,
+        processes=processes,
+    )
 
 
 @app.command()

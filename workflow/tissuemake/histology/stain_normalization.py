@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from tissuemake.errors import refuse_unknown_method
+from tissuemake.errors import InputError
 from tissuemake.histology.stains import LEAST_ANGLE, LEAST_STAIN, MOST_ANGLE, glass_of, sample_pixels
 
 FEWEST_PIXELS = 2000
@@ -62,7 +62,13 @@ def fit_normalizer(method: str, tiles: np.ndarray) -> StainNormalizer:
     """
     if not method:
         return StainNormalizer()
-    refuse_unknown_method("stain normalization", method, tuple(METHODS))
+    if method not in METHODS:
+        raise InputError(
+            "unknown_method",
+            f"The stain normalization '{method}' is unknown.",
+            f"Choose among {', '.join(METHODS)} (config: tiles.stain_normalization; command line: "
+            "--stain-normalization), or leave it out.",
+        )
     pixels = sample_pixels(tiles)
     glass = glass_of(pixels)
     # Bright glass of any tint becomes white before colours are compared.

@@ -68,7 +68,7 @@ def plan_tiles(
         raise InputError(
             "bad_overlap",
             f"Tiles cannot overlap by {overlap} of their edge.",
-            f"Give tiles.overlap a share from 0 to {MOST_OVERLAP}.",
+            f"Give a share from 0 to {MOST_OVERLAP} (config: tiles.overlap; command line: --overlap).",
         )
     inside = sample.obs["in_tissue"].to_numpy(bool)
     centres = np.asarray(sample.obsm["spatial"], float)[inside]

@@ -86,8 +86,12 @@ def tile_slide(
     Raises
     ------
     InputError
-        ``unreadable_slide`` when the image is damaged, ``bad_overlap``, ``unknown_method``.
+        ``unreadable_slide`` when the image is damaged, ``bad_overlap``, ``bad_processes``, ``unknown_method``.
     """
+    if processes < 1:
+        raise InputError(
+            "bad_processes", f"{processes} processes cannot cut tiles.", "Let one or more cut (processes)."
+        )
     options = {"tile_um": tile_um, "tile_px": tile_px, "overlap": overlap}
     with atomic(output) as partial:
         writer = TileWriter(partial)
