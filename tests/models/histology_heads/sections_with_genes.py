@@ -22,6 +22,7 @@ def write_section(
     tiles: int | None = None,
     follows: bool = True,
     weights: str = "",
+    fine_tuned_on: dict[str, str] | None = None,
 ) -> tuple[Path, Path]:
     """Write ``filtered.h5ad`` and embeddings of a square section; genes are columns of one law for all sections.
 
@@ -33,6 +34,8 @@ def write_section(
         So many spots have one.
     follows
         Whether expression follows the vectors at all.
+    fine_tuned_on
+        Donors, by sample, whose expression taught the encoder.
     """
     rng = np.random.default_rng(seed)
     law = np.random.default_rng(99).normal(0, 0.9, (FEATURES, GENES))
@@ -68,6 +71,8 @@ def write_section(
         var=pd.DataFrame(index=[f"f{i}" for i in range(FEATURES)]),
         uns={"tissuemake": {"encoder": encoder, "weights_sha256": weights}},
     )
+    if fine_tuned_on:
+        embeddings.uns["tissuemake"]["fine_tuned_on"] = fine_tuned_on
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / f"{name}.filtered.h5ad", folder / f"{name}.embeddings.h5ad"
     for adata, path in zip((spots, embeddings), paths, strict=True):

@@ -69,6 +69,41 @@ def test_a_cohort_of_one_donor_does_not_score_itself(cohort):
     assert np.isfinite(found.X).all()
 
 
+def test_a_donor_that_taught_the_encoder_is_predicted_and_never_scored(tmp_path, caplog):
+    """Neither by the twin that did not see it, nor as a sample that the head does not know."""
+    names = {"one": "A", "two": "B", "three": "C", "new": "A", "free": "D"}
+    files = {
+        name: write_section(tmp_path, name, donor=donor, seed=seed, fine_tuned_on={"one": "A", "old": "B"})
+        for seed, (name, donor) in enumerate(names.items())
+    }
+    fit_expression([files[name] for name in ("one", "two", "three")], tmp_path / "head")
+    assert set(load_model(tmp_path / "head")[1]["scores"]) == {"three"}
+    card = (tmp_path / "head" / "README.md").read_text()
+    assert "genes of three" in card and "genes of one" not in card
+    for name, head in (("one", "without A"), ("new", "without A"), ("three", "without C"), ("free", "all")):
+        caplog.clear()
+        predict_expression(*files[name], tmp_path / "head", tmp_path / "out.h5ad")
+        found = ad.read_h5ad(tmp_path / "out.h5ad")
+        record, taught = found.uns["tissuemake"], names[name] == "A"
+        assert record["head"] == head and np.isfinite(found.X).all()
+        assert record["head_saw_donor"] == record["encoder_saw_donor"] == taught
+        assert found.var["held_out_r"].isna().all() == taught
+        assert found.var["held_out_r_depth_adjusted"].isna().all() == taught
+        assert (
+            f"{name} is not scored as held out: the encoder 'toy' was fine-tuned" in caplog.text
+        ) == taught
+
+
+def test_an_encoder_that_every_donor_taught_leaves_no_score(tmp_path):
+    taught = {"one": "A", "two": "B"}
+    files = [
+        write_section(tmp_path, name, donor=donor, seed=seed, fine_tuned_on=taught)
+        for seed, (name, donor) in enumerate(taught.items())
+    ]
+    fit_expression(files, tmp_path / "head")
+    assert load_model(tmp_path / "head")[1]["scores"] == {}
+
+
 def test_genes_are_found_by_name_and_those_not_measured_have_no_score(cohort):
     folder, _ = cohort
     order = np.random.default_rng(0).permutation(GENES)[:40]

@@ -13,9 +13,10 @@ from tissuemake.models.curve import Curve
 from tissuemake.models.histology_heads.cohort_genes import cohorts, read_slides
 from tissuemake.models.histology_heads.finetune import finetune_expression
 from tissuemake.models.histology_heads.ridge import SECTION, expression_directions
+from tissuemake.models.histology_heads.spot_vectors import read_spot_vectors
 from tissuemake.models.schedule import Schedule
 from tissuemake.models.spafoundation.architecture import Architecture
-from tissuemake.models.spafoundation.encode import load_encoder
+from tissuemake.models.spafoundation.encode import embed_spafoundation, load_encoder
 from tissuemake.models.spafoundation.network import build_backbone
 from tissuemake.models.store import load_model, save_model
 
@@ -85,6 +86,32 @@ def test_the_result_encodes_tiles_as_any_other_model(cohort):
     tiles = np.random.default_rng(0).integers(0, 255, (5, 16, 16, 3), dtype=np.uint8)
     old, new = (load_encoder(folder / name).encode(tiles, 1.0) for name in ("untrained", "tuned"))
     assert old.shape == new.shape and not np.allclose(old, new)
+
+
+def test_embeddings_name_the_donors_that_taught_and_no_head_is_scored_on_them(cohort, tmp_path):
+    folder, sections = cohort
+    filtered, _, tiles = sections[0]
+    for model, taught in (("untrained", False), ("tuned", True)):
+        found = tmp_path / f"{model}.h5ad"
+        embed_spafoundation(tiles, folder / model, found)
+        record = ad.read_h5ad(found).uns["tissuemake"]
+        assert record.get("fine_tuned_on") == ({"s0": "A", "s1": "B"} if taught else None)
+        assert read_spot_vectors(filtered, found).encoder_saw_donor == taught
+
+
+def test_what_taught_an_encoder_before_is_not_forgotten(cohort, tmp_path):
+    folder, sections = cohort
+    filtered, embeddings = write_section(tmp_path, "s2", donor="C", seed=0)
+    finetune_expression(
+        [(filtered, embeddings, sections[0][2])],
+        folder / "tuned",
+        tmp_path / "again",
+        checkpoints=tmp_path / "checkpoints",
+        layers=1,
+        schedule=Schedule(steps=2, learning_rate=1e-3, validate_every=1),
+    )
+    config = load_model(tmp_path / "again")[1]
+    assert config["fine_tuned"]["donors"] == {"s0": "A", "s1": "B", "s2": "C"}
 
 
 def test_organisms_are_not_mixed(cohort):

@@ -94,6 +94,24 @@ def test_a_lone_donor_is_asked_block_by_block_and_its_own_labels_change_nothing(
     assert np.ptp(change[~turned]) > 0.1
 
 
+def test_a_donor_that_taught_the_encoder_counts_as_seen(tmp_path, caplog):
+    donors = {"a": "A", "b": "B", "c": "C"}
+    cohort = [
+        tumor_section(tmp_path, sample, donor=donor, seed=seed, fine_tuned_on={"a": "A", "new": "N"})
+        for seed, (sample, donor) in enumerate(donors.items())
+    ]
+    scores = fitted(tmp_path, cohort)["scores"]
+    assert scores["a"] is None and scores["b"]["AUROC"] > 0.7
+    new = tumor_section(tmp_path, "new", donor="N", seed=9, fine_tuned_on={"a": "A", "new": "N"})
+    for section, taught in ((cohort[0], True), (cohort[1], False), (new, True)):
+        caplog.clear()
+        found = detected(tmp_path, section)
+        assert found["seen"].all() == found["seen"].any() == taught
+        assert ("was fine-tuned on transcripts of its donor" in caplog.text) == taught
+        assert found.attrs["tissuemake"]["encoder_saw_donor"] == taught
+        assert (found.attrs["tissuemake"].get("scores") is None) == taught
+
+
 def test_noise_is_not_told_from_its_own_labels(tmp_path):
     section = tumor_section(tmp_path, "noise", donor="A", features=40)
     labels = pd.read_csv(section.labels, sep="\t", index_col=0)

@@ -109,10 +109,11 @@ def tumor_section(
     features: int = 6,
     healthy: bool = False,
     staining: float = 0.0,
+    **provenance: object,
 ) -> ToySection:
     """A section whose right half is tumour; feature 0 shows it through noise, the others show nothing.
 
-    `healthy` has none; `staining` is added to all features of the section.
+    `healthy` has none; `staining` is added to all features of the section; `provenance` is the embeddings'.
     """
     rng = np.random.default_rng(seed)
     positions = lattice(side, PITCH_UM)
@@ -126,7 +127,7 @@ def tumor_section(
     tumour &= not healthy
     vectors = rng.normal(staining, 1, (len(positions), features))
     vectors[:, 0] += 1.5 * tumour
-    write_embeddings(section.embeddings, spot_tiles(spots), vectors)
+    write_embeddings(section.embeddings, spot_tiles(spots), vectors, **provenance)
     labels = pd.DataFrame({"label": np.where(tumour, "cancer", "stroma")}, index=spots.obs_names)
     labels.to_csv(section.labels, sep="\t", index_label="barcode")
     return section

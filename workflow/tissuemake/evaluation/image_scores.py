@@ -34,7 +34,8 @@ def expression(predicted: Mapping[str, ad.AnnData], filtered: ad.AnnData) -> Sco
         held = table.var["held_out_r"].dropna()
         if held.empty:
             log.warning(
-                "Expression by %s is not scored: its head saw the donor, or none was measured.", encoder
+                "Expression by %s is not scored: head or encoder saw the donor, or none was measured.",
+                encoder,
             )
             continue
         scored |= set(held.index)

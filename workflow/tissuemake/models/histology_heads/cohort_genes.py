@@ -126,6 +126,11 @@ class Cohort:
         """In order of appearance."""
         return list(dict.fromkeys(slide.image.donor for slide in self.slides))
 
+    @property
+    def known_to_encoder(self) -> set[str]:
+        """Donors by whose expression the encoder was taught."""
+        return {slide.image.donor for slide in self.slides if slide.image.encoder_saw_donor}
+
     def variable(self, most: int = MOST_GENES) -> np.ndarray:
         """Shared genes (positions in `var`) by their variance within sections, largest first.
 

@@ -20,7 +20,11 @@ from tissuemake.models.curve import Curve
 from tissuemake.models.histology_heads.cohort_genes import Cohort, Slide, cohorts, read_slides
 from tissuemake.models.histology_heads.record import head_card, solved_curve
 from tissuemake.models.histology_heads.ridge import SECTION, Head, Recipe, fit_head
-from tissuemake.models.histology_heads.spot_vectors import read_spot_vectors, refuse_other_encoder
+from tissuemake.models.histology_heads.spot_vectors import (
+    can_be_held_out,
+    read_spot_vectors,
+    refuse_other_encoder,
+)
 from tissuemake.models.histology_heads.tumor import encoder_hash, refuse_other_weights
 from tissuemake.models.store import load_model, save_model, weights_hash
 from tissuemake.provenance import measured
@@ -77,7 +81,8 @@ def fit_expression(
             taught = cohort.without(donor) if donor else cohort
             chosen = taught.variable()
             head = fit_head(taught.sections(chosen), recipe, seed=seed)
-            errors.append((bool(donor), _error(head, taught if not donor else cohort, chosen, donor)))
+            if donor not in cohort.known_to_encoder:
+                errors.append((bool(donor), _error(head, taught if not donor else cohort, chosen, donor)))
             state |= {f"{len(heads)}.{name}": torch.from_numpy(getattr(head, name)) for name in ARRAYS}
             state[f"{len(heads)}.genes"] = torch.from_numpy(chosen + offset)
             heads.append({"organism": cohort.organism, "without": donor, "alpha": head.alpha})
@@ -109,10 +114,11 @@ def predict_expression(filtered: Path, embeddings: Path, model: Path | str, outp
 
     A sample of the head's cohort is asked of the twin that did not see its donor. `held_out_r` is the correlation
     across the section with what was measured, `held_out_r_depth_adjusted` that without the log library size
-    (counted without the gene) on both sides, as for the other methods; NaN for genes that were not measured, and for
-    all of them where the head saw the sample's donor (a cohort of one donor has no twins). Spots without a tile are
-    NaN. A sample without an image, of another organism or with other genes than the head gets no genes, and the
-    reason as ``note`` in its record: in a cohort that must not keep its page from being written.
+    (counted without the gene) on both sides, as for the other methods; NaN for genes that were not measured, and
+    for all of them where the head saw the sample's donor (a cohort of one donor has no twins), or the encoder was
+    fine-tuned on it. Spots without a tile are NaN. A sample without an image, of another organism or with other
+    genes than the head gets no genes, and the reason as ``note`` in its record: in a cohort that must not keep its
+    page from being written.
 
     Raises
     ------
@@ -153,11 +159,13 @@ def _ask(slide: Slide, state: dict, config: dict) -> tuple[ad.AnnData, dict]:
             "Give its slide (samples.tsv, column image), or leave the prediction from images out.",
         )
     number, saw = _choose_head(slide, config)
+    saw = saw or not can_be_held_out(slide.image)
     predicted = _predict(slide, _head(state, config, number), _vocabulary(state, config, number), saw)
     without = config["heads"][number]["without"]
     return predicted, {
         "head": f"without {without}" if without else "all",
         "head_saw_donor": saw,
+        "encoder_saw_donor": slide.image.encoder_saw_donor,
         "n_held_out": int(predicted.var["held_out_r"].notna().sum()),
     }
 
@@ -243,7 +251,7 @@ def _twin_scores(head: Head, cohort: Cohort, chosen: np.ndarray, donor: str) -> 
     """Scores of the donor that a twin did not see, on its own most variable genes."""
     found = {}
     for slide, genes in zip(cohort.slides, cohort.genes, strict=True):
-        if donor and slide.image.donor == donor:
+        if donor and slide.image.donor == donor and can_be_held_out(slide.image):
             section = slide.section(genes[chosen], donor)
             said = head.predict(section.features, section.positions)[:, :JUDGED]
             truth = section.values[:, :JUDGED]

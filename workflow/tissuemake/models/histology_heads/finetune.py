@@ -2,7 +2,8 @@
 
 Few spots teach many weights badly: layers below stand still, spots are turned and restained, what is learnt are the
 few directions of expression of `ridge`, and training stops by sections that it does not see. Heads are then fitted on
-the new encoder's embeddings as on any other's; of the sections it saw they claim too much.
+the new encoder's embeddings as on any other's; the embeddings name the donors it was taught by, and on these no head
+is scored.
 """
 
 from collections.abc import Sequence
@@ -151,7 +152,8 @@ def finetune_expression(
     hashes = {
         f"{Path(path).parent.name}/{Path(path).name}": sha256(path) for group in sections for path in group
     }
-    donors = {slide.image.sample: slide.image.donor for slide in found[0].slides}
+    earlier = config.get("fine_tuned", {}).get("donors", {})
+    donors = earlier | {slide.image.sample: slide.image.donor for slide in found[0].slides}
     kept = {key: value for key, value in config.items() if key not in ("format", "weights")}
     kept |= {"fine_tuned": {"donors": donors, "layers": layers, "seed": seed}}
     save_model(output, network.backbone.state_dict(), kept, _card(config, hashes, curve), curve)

@@ -1,5 +1,6 @@
 """Shell: the embedding of the tile around each spot of a section, and what tells the section and the encoder."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from scipy.spatial import cKDTree
 
 from tissuemake.contracts import EMBEDDINGS, FILTERED, read_anndata, read_annotations
 from tissuemake.errors import InputError
+
+log = logging.getLogger(__name__)
 
 # Of a feature's largest value: less is rounding, which standardising would blow up.
 LEAST_SPREAD = 1e-3
@@ -42,6 +45,11 @@ class SpotVectors:
     def donor(self) -> str:
         """Who gave the tissue; a sample without a donor is a donor of its own."""
         return str(self.spots.uns["tissuemake"].get("donor") or f"sample:{self.sample}")
+
+    @property
+    def encoder_saw_donor(self) -> bool:
+        """Whether the encoder itself was taught by transcripts of this donor: then every head on it has seen them."""
+        return self.donor in dict(self.tiles.uns["tissuemake"].get("fine_tuned_on", {})).values()
 
     @property
     def microns_per_pixel(self) -> float:
@@ -105,6 +113,18 @@ def read_spot_vectors(filtered: Path, embeddings: Path) -> SpotVectors:
         within = away * found.microns_per_pixel <= found.tile_um * np.sqrt(0.5)
         found = SpotVectors(spots, tiles, np.where(within, grid[nearest], -1))
     return found
+
+
+def can_be_held_out(section: SpotVectors) -> bool:
+    """Whether a head can be ignorant of the section's donor; if not, the log says why."""
+    if section.encoder_saw_donor:
+        log.warning(
+            "%s is not scored as held out: the encoder '%s' was fine-tuned on transcripts of its donor %s.",
+            section.sample,
+            section.encoder,
+            section.donor,
+        )
+    return not section.encoder_saw_donor
 
 
 def refuse_other_encoder(section: SpotVectors, config: dict, model: Path, embeddings: Path) -> None:

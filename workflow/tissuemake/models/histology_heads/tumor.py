@@ -28,6 +28,7 @@ from tissuemake.models.histology_heads.logistic import LogisticHead, log_loss
 from tissuemake.models.histology_heads.record import head_card, solved_curve
 from tissuemake.models.histology_heads.spot_vectors import (
     SpotVectors,
+    can_be_held_out,
     read_spot_vectors,
     refuse_other_encoder,
 )
@@ -91,7 +92,10 @@ def fit_tumor(
     for donor in dict.fromkeys(part.section.donor for part in cohort):
         heads.update(fit_twins(cohort, donor))
     names = list(heads)
-    scores = {part.section.sample: twin_scores(part, heads) for part in cohort}
+    scores = {
+        part.section.sample: twin_scores(part, heads) if can_be_held_out(part.section) else None
+        for part in cohort
+    }
     config = {
         "kind": "tumor",
         "encoder": first.encoder,
@@ -124,10 +128,10 @@ def fit_tumor(
 def detect_tumor(filtered: Path, embeddings: Path, model: Path | str, output: Path) -> None:
     """Write the probability of tumour of every spot (NaN without a tile) and whether its head saw the spot's donor.
 
-    A sample of the head's cohort is asked of the twin that never saw its donor; of a lone donor, block by block,
-    of the twin that saw neither the block nor what lies next to it. Column ``seen`` is True where no such twin
-    could be fitted. The provenance names the heads and, of a sample of the cohort, AUROC and AUPRC on its labels
-    as its twins gave them; None where there was none.
+    A sample of the head's cohort is asked of the twin that never saw its donor; of a lone donor, block by block, of
+    the twin that saw neither the block nor what lies next to it. Column ``seen`` is True where no such twin could
+    be fitted, and everywhere if the encoder was fine-tuned on the donor. The provenance names the heads and, of a
+    sample of the cohort, AUROC and AUPRC on its labels as its twins gave them; None where there was none.
 
     Raises
     ------
@@ -150,8 +154,10 @@ def detect_tumor(filtered: Path, embeddings: Path, model: Path | str, output: Pa
             chosen = section.seen & (asked == name)
             probability[chosen] = heads[name].probability(vectors(chosen))
         known = section.donor in config["donors"].values()
+        blind = can_be_held_out(section)
         table = pd.DataFrame(
-            {"probability": probability, "seen": known & (asked == ALL)}, index=section.spots.obs_names
+            {"probability": probability, "seen": (known & (asked == ALL)) | (not blind)},
+            index=section.spots.obs_names,
         )
         record.update(
             encoder=section.encoder,
@@ -159,7 +165,8 @@ def detect_tumor(filtered: Path, embeddings: Path, model: Path | str, output: Pa
             weights_sha256=weights_hash(model) if Path(model).is_dir() else "",
             heads=sorted(set(asked)),
             tumor_labels=config["tumor_labels"],
-            scores=config["scores"].get(section.sample),
+            scores=config["scores"].get(section.sample) if blind else None,
+            encoder_saw_donor=not blind,
         )
     write_table(table, output, TUMOR, record)
 

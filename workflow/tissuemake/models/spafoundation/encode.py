@@ -87,4 +87,7 @@ def embed_spafoundation(tiles: Path, model: str | Path, output: Path, *, gpus: i
     facts["licence"] = config.get("licence", OWN_LICENCE)
     if Path(model).is_dir():
         facts["weights_sha256"] = weights_hash(model)
+    if "fine_tuned" in config:
+        # Of these donors no head that reads the vectors is ignorant.
+        facts["fine_tuned_on"] = config["fine_tuned"]["donors"]
     write_embeddings(Path(tiles), Path(output), encoder, NAME, **facts)
