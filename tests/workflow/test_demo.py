@@ -16,6 +16,7 @@ from tissuemake import contracts
 pytestmark = pytest.mark.workflow
 SAMPLES = ("demo-visium", "demo-tumor", "demo-visium-hd", "demo-xenium")
 PICTURED = ("demo-visium", "demo-tumor")
+SHARE_TILES = ("demo-visium-hd", "demo-xenium")
 ENCODERS = ("color", "spafoundation")
 
 
@@ -55,6 +56,16 @@ def test_genes_and_tumour_are_predicted_from_the_image(demo, sample):
         assert imputed.var["held_out_r"].median() > 0.05
         tumor = contracts.read_table(folder / f"tumor/{encoder}.parquet", contracts.TUMOR)
         assert tumor["probability"].between(0, 1).all()
+
+
+@pytest.mark.parametrize("sample", SHARE_TILES)
+def test_genes_of_bins_and_cells_are_predicted_from_the_tile_they_lie_on(demo, sample):
+    folder = demo / "results" / "samples" / sample
+    for encoder in ENCODERS:
+        imputed = contracts.read_anndata(folder / f"imputed/{encoder}.h5ad", contracts.IMPUTED)
+        assert imputed.var["held_out_r"].nlargest(20).mean() > 0.05
+        assert imputed.uns["tissuemake"]["head"] == "without donor-0"
+    assert not (folder / "tumor").exists()
 
 
 def _remote_references(page: str) -> str:

@@ -1,4 +1,4 @@
-"""What is read off the image: the image model is trained once, heads are fitted on the cohort, bins have no tiles."""
+"""What is read off the image: the image model is trained once, heads are fitted on the cohort, bins share tiles."""
 
 from pathlib import Path
 
@@ -112,6 +112,17 @@ def test_tumour_is_fitted_on_labelled_samples_of_the_cohort(run):
     assert "fit_tumor encoder=color" in jobs and "detect_tumor sample=first, encoder=color" in jobs
     assert "check_sample sample=taught" in jobs  # labels are checked
     assert not [job for job in jobs if "pretrain" in job or "fit_expression" in job]
+
+
+def test_bins_are_predicted_from_a_grid_of_tiles_and_from_nothing_else(run):
+    change(run, "first", assay="visium_hd", bin_um="8")
+    asked = "results/samples/first/evaluation.parquet"
+    jobs = plan(run, asked)
+    assert {f"predict_expression sample=first, encoder={encoder}" for encoder in ENCODERS} <= set(jobs)
+    assert not [job for job in jobs if "detect_tumor" in job or "fit_" in job or "pretrain" in job]
+    assert "embeddings" not in jobs["cluster_domains sample=first"]
+    configure(run, CONFIG, tiles={"grid": False})
+    assert not [job for job in plan(run, asked) if "predict_expression" in job]
 
 
 def test_without_a_sample_to_learn_from_the_image_model_is_refused_before_anything_runs(run):

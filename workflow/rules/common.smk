@@ -40,7 +40,7 @@ SPARANK = config["models"]["sparank"]
 SPAFOUNDATION = config["models"]["spafoundation"]
 HISTOLOGY = config["histology"]
 MODEL_FILES = ["model.safetensors", "config.json", "training.parquet", "README.md"]
-# Their observations lie closer than a tile is wide.
+# Their observations lie closer than a tile is wide: they have no tiles of their own, and share those of the grid.
 UNPICTURED = ["visium_hd", "xenium"]
 # A model that the config names, by its weights or its reference, serves samples without a reference as well.
 SELF_CONTAINED = ["sparank"] if SPARANK["weights"] != PRETRAIN or SPARANK["reference"] else []
@@ -189,7 +189,7 @@ def imputation_methods(sample):
     """Methods that see the sample's counts, and the encoders of which genes are predicted from the image alone."""
     methods = config["imputation"]["methods"]
     seeing = methods if SAMPLES[sample].reference else [name for name in methods if name != "reference"]
-    return [*seeing, *headed_encoders(sample)]
+    return [*seeing, *predicting_encoders(sample)]
 
 
 def pictured_encoders(sample):
@@ -200,6 +200,18 @@ def pictured_encoders(sample):
 def headed_encoders(sample):
     """Those for which there are heads: fitted on the cohort, or given."""
     return pictured_encoders(sample) if COHORT or HISTOLOGY["heads"] else []
+
+
+def predicting_encoders(sample):
+    """Those of which genes are predicted; a bin or cell gets what is said of the grid tile that it lies on."""
+    shares_tiles = SAMPLES[sample].assay in UNPICTURED and config["tiles"]["grid"]
+    headed = COHORT or HISTOLOGY["heads"]
+    return HISTOLOGY["encoders"] if headed and shares_tiles else headed_encoders(sample)
+
+
+def read_encoders(sample):
+    """Those of which any step reads the sample's numbers."""
+    return pictured_encoders(sample) or predicting_encoders(sample)
 
 
 def tumor_encoders(sample):

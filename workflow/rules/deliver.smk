@@ -7,7 +7,7 @@ rule deliver_sample:
         imputed=rules.evaluate_sample.input.imputed,
         domains="results/samples/{sample}/domains.parquet",
         page="results/samples/{sample}/report.html",
-        embeddings=rules.cluster_domains.input.embeddings,
+        embeddings=rules.report_sample.input.embeddings,
         tumor=rules.report_sample.input.tumor,
         highres=rules.report_sample.input.highres,
         attributions=rules.report_sample.input.attributions,

@@ -38,7 +38,8 @@ rule predict_expression:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=megabytes(10, 2000),
+        # What is written is dense, and bounded: 400,000 bins with 250 genes peaked at 1.8 GB, their counts included.
+        mem_mb=megabytes(10, 3000),
         runtime=60,
     script:
         "../scripts/predict_expression.py"

@@ -11,14 +11,14 @@ rule report_sample:
         evaluation="results/samples/{sample}/evaluation.parquet",
         figure="results/samples/{sample}/quality.png",
         tiles="results/samples/{sample}/tiles.arrow",
-        embeddings=rules.cluster_domains.input.embeddings,
+        embeddings=of_encoders(read_encoders, "results/samples/{{sample}}/embeddings/{encoder}.h5ad"),
         tumor=rules.evaluate_sample.input.tumor,
         highres=of_encoders(highres_encoders, "results/samples/{{sample}}/highres/{encoder}.h5ad"),
         attributions=of_sparank(sparank_attributions),
         model=of_sparank(sparank_files),
         markers=of_sparank(sparank_markers),
         image_model=lambda wildcards: (
-            spafoundation_files(wildcards) if "spafoundation" in pictured_encoders(wildcards.sample) else []
+            spafoundation_files(wildcards) if "spafoundation" in read_encoders(wildcards.sample) else []
         ),
     output:
         page=report(

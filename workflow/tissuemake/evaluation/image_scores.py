@@ -1,7 +1,7 @@
 """Score what was read off the stained image alone: predicted genes and tumour, each beside what knows no image."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
 import anndata as ad
@@ -14,6 +14,8 @@ from tissuemake.evaluation.expression_metrics import gene_correlations
 from tissuemake.evaluation.scores import Scores
 
 log = logging.getLogger(__name__)
+
+VALUES_AT_ONCE = 10_000_000
 
 
 def from_image(prediction: ad.AnnData) -> bool:
@@ -46,8 +48,14 @@ def expression(predicted: Mapping[str, ad.AnnData], filtered: ad.AnnData) -> Sco
         ]
     genes = np.flatnonzero(filtered.var_names.isin(scored))
     if len(genes):
-        depth = np.repeat(_log_depth(filtered)[:, None], len(genes), axis=1)
-        each = gene_correlations(depth, _dense(filtered.X[:, genes]))
+        depth = _log_depth(filtered)[:, None]
+        each = _by_block(
+            len(genes),
+            filtered.n_obs,
+            lambda part: gene_correlations(
+                np.repeat(depth, len(genes[part]), axis=1), _dense(filtered.X[:, genes[part]])
+            ),
+        )
         scores += [
             ("library_size", "held_out_r", _median(each)),
             ("library_size", "held_out_r_depth_adjusted", 0.0),
@@ -66,9 +74,18 @@ def _agreement(left: ad.AnnData, right: ad.AnnData) -> float:
     spots = left.obs_names.intersection(right.obs_names)
     if genes.empty or len(spots) < 3:
         return float("nan")
-    one, other = (_dense(table[spots, genes].X) for table in (left, right))
-    both = np.isfinite(one).all(axis=1) & np.isfinite(other).all(axis=1)
-    return _median(metrics.pearson(one[both], other[both])) if both.sum() > 2 else float("nan")
+    # A row without a tile has no value at all.
+    spots = spots[
+        np.logical_and(*(np.isfinite(_dense(table[spots, genes[:1]].X)[:, 0]) for table in (left, right)))
+    ]
+    if len(spots) < 3:
+        return float("nan")
+    each = _by_block(
+        len(genes),
+        len(spots),
+        lambda part: metrics.pearson(*(_dense(table[spots, genes[part]].X) for table in (left, right))),
+    )
+    return _median(each)
 
 
 def tumor(
@@ -136,6 +153,12 @@ def _ranking(method: str, probability: pd.Series, truth: pd.Series) -> Scores:
         (method, "spots", float(len(truth))),
         (method, "tumor_spots", float(truth.sum())),
     ]
+
+
+def _by_block(n_genes: int, n_spots: int, correlations: Callable[[slice], np.ndarray]) -> np.ndarray:
+    """`correlations` (genes,), asked for some genes at a time: of bins a dense matrix of all would fill memory."""
+    size = max(1, VALUES_AT_ONCE // max(n_spots, 1))
+    return np.concatenate([correlations(slice(at, at + size)) for at in range(0, n_genes, size)])
 
 
 def _log_depth(filtered: ad.AnnData) -> np.ndarray:

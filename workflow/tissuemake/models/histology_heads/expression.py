@@ -1,4 +1,4 @@
-"""Shell: expression of every spot from its H&E tile alone, by a head fitted on the pretraining cohort."""
+"""Shell: expression of every spot, bin or cell from its H&E tile alone, by a head fitted on the pretraining cohort."""
 
 import logging
 import time
@@ -14,12 +14,11 @@ from tissuemake import __version__
 from tissuemake.contracts import FILTERED, IMPUTED, read_anndata, write_anndata
 from tissuemake.errors import InputError
 from tissuemake.evaluation.expression_metrics import depth_adjusted_correlations, gene_correlations
-from tissuemake.evaluation.metrics import partial_pearson, pearson
-from tissuemake.gene_matching import match_vocabulary
 from tissuemake.models.curve import Curve
 from tissuemake.models.histology_heads.cohort_genes import Cohort, Slide, cohorts, read_slides
 from tissuemake.models.histology_heads.record import head_card, solved_curve
 from tissuemake.models.histology_heads.ridge import SECTION, Head, Recipe, fit_head
+from tissuemake.models.histology_heads.section_prediction import predict_section
 from tissuemake.models.histology_heads.spot_vectors import (
     can_be_held_out,
     read_spot_vectors,
@@ -32,8 +31,6 @@ from tissuemake.provenance import measured
 log = logging.getLogger(__name__)
 
 ARRAYS = ("mean", "scale", "weights", "level")
-# Predictions are dense: of 50,000 spots all 2,000 genes are written, of 500,000 bins 200.
-MOST_VALUES = 100_000_000
 JUDGED = 250
 NOTHING_TO_SAY = ("no_images", "no_head_for_organism", "low_gene_overlap")
 INTENDED_USE = (
@@ -160,7 +157,9 @@ def _ask(slide: Slide, state: dict, config: dict) -> tuple[ad.AnnData, dict]:
         )
     number, saw = _choose_head(slide, config)
     saw = saw or not can_be_held_out(slide.image)
-    predicted = _predict(slide, _head(state, config, number), _vocabulary(state, config, number), saw)
+    predicted = predict_section(
+        slide, _head(state, config, number), _vocabulary(state, config, number), scored=not saw
+    )
     without = config["heads"][number]["without"]
     return predicted, {
         "head": f"without {without}" if without else "all",
@@ -206,45 +205,6 @@ def _vocabulary(state: dict, config: dict, number: int) -> pd.DataFrame:
     chosen = state[f"{number}.genes"].numpy()
     names, ids = (np.array(config[key], dtype=object)[chosen] for key in ("genes", "gene_ids"))
     return pd.DataFrame({"gene_id": ids}, index=pd.Index(names, dtype=str))
-
-
-def _predict(slide: Slide, head: Head, vocabulary: pd.DataFrame, saw: bool) -> ad.AnnData:
-    spots, seen = slide.spots, slide.image.seen
-    most = int(np.clip(MOST_VALUES // max(spots.n_obs, 1), 1, len(vocabulary)))
-    vocabulary = vocabulary.iloc[:most]
-    values = np.full((spots.n_obs, most), np.nan, dtype=np.float32)
-    values[seen] = head.predict(slide.image.vectors(seen), slide.image.positions[seen])[:, :most]
-    match = match_vocabulary(
-        spots.var, vocabulary, sample_name=slide.image.sample, model_name="the head", lowest_rate=0.0
-    )
-    var = _names(vocabulary, spots.var_names, match)
-    scores = np.full((2, most), np.nan)
-    if not saw and seen.sum() > 2:
-        scores[:, match.right] = _scores(slide, match.left, values[seen][:, match.right])
-    var["held_out_r"], var["held_out_r_depth_adjusted"] = scores
-    return ad.AnnData(values, obs=pd.DataFrame(index=spots.obs_names), var=var)
-
-
-def _names(vocabulary: pd.DataFrame, sample: pd.Index, match) -> pd.DataFrame:
-    names = vocabulary.index.to_numpy(object).copy()
-    names[match.right] = sample[match.left]
-    measured_here = np.isin(np.arange(len(names)), match.right)
-    # A gene of the head that the sample does not have may bear the symbol of another gene of the sample.
-    twice = pd.Index(names).isin(sample) & ~measured_here
-    names = [f"{name} (head)" if clash else name for name, clash in zip(names, twice, strict=True)]
-    return pd.DataFrame(
-        {"gene_id": vocabulary["gene_id"].to_numpy(), "measured": measured_here},
-        index=pd.Index(names, dtype=str),
-    )
-
-
-def _scores(slide: Slide, genes: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Correlations (2, genes) as `imputation` has them: plain, and without the library size on both sides."""
-    seen = slide.image.seen
-    truth = slide.values(genes, seen)
-    own = slide.spots.layers["counts"][:, genes].toarray()[seen]
-    depth = np.log1p(np.maximum(slide.total_counts[seen][:, None] - own, 0))
-    return np.stack([pearson(predicted, truth), partial_pearson(predicted, truth, depth)])
 
 
 def _twin_scores(head: Head, cohort: Cohort, chosen: np.ndarray, donor: str) -> dict[str, dict]:
