@@ -86,3 +86,14 @@ def test_many_bins_get_fewer_genes_and_scores_do_not_depend_on_how_many_are_take
     np.testing.assert_allclose(fewer.X, whole.X[:, :25], atol=1e-5)
     for score in ("held_out_r", "held_out_r_depth_adjusted"):
         np.testing.assert_allclose(fewer.var[score], whole.var[score][:25], atol=1e-9)
+
+
+def test_fluorescence_is_no_stained_tissue(views, monkeypatch):
+    """A Xenium bundle without H&E has a picture of its nuclei, from which nothing may be predicted."""
+    folder, _ = views
+    monkeypatch.setitem(IMAGES, "xenium", {})
+    (folder / "dark").mkdir()
+    filtered, embeddings = prepare(folder / "tissue", folder / "dark", "xenium")
+    predict_expression(filtered, embeddings, folder / "head", folder / "dark.h5ad")
+    nothing = ad.read_h5ad(folder / "dark.h5ad")
+    assert nothing.n_vars == 0 and "no H&E tiles" in nothing.uns["tissuemake"]["note"]
