@@ -15,6 +15,7 @@ from tissuemake.files import read_json
 from tissuemake.models.sparank import pretrain
 from tissuemake.models.sparank.atlas import split_donors
 from tissuemake.models.sparank.pretrain import pretrain_sparank
+from tissuemake.models.sparank.train import Tutor
 from tissuemake.models.store import FILES, load_model, weights_hash
 
 BRIEF = replace(tiny.PRESET, schedule=replace(tiny.PRESET.schedule, steps=4, validate_every=2), spots=12)
@@ -139,3 +140,14 @@ def test_one_donor_is_said_in_the_card(tmp_path):
     prepared = tiny.prepare(tiny.atlas(donors=1, cells=15), tmp_path / "one")
     folder = trained(tmp_path, prepared)
     assert read_json(folder / "config.json")["held_out"] == "15 cells of the training donors"
+
+
+@pytest.mark.parametrize(("patience", "step"), [(0, 4), (3, 2)])
+def test_a_short_training_ends_with_its_last_weights(prepared, tmp_path, monkeypatch, patience, step):
+    """Validation says that the first weights were the best: only a training that may stop early takes them."""
+    monkeypatch.setattr(
+        Tutor, "validation_step", lambda self, *batch: self.log("valid_loss", float(self.step), batch_size=1)
+    )
+    custom = replace(BRIEF, schedule=replace(BRIEF.schedule, patience=patience))
+    folder = trained(tmp_path, prepared, custom=custom)
+    assert f"best at {step}" in (folder / "README.md").read_text()
