@@ -257,7 +257,7 @@ def test_a_card_says_what_made_the_model_and_where_it_fails(curve):
         "CC BY",
     ):
         assert said in text, said
-    assert text.startswith("---\nlibrary_name: tissuemake\n") and "30 (best at 20)" in text
+    assert text.startswith("---\nlibrary_name: tissuemake\n") and "30 (weights of step 20)" in text
 
 
 @pytest.mark.parametrize("empty", ["intended_use", "training_data", "failure_modes", "licence"])

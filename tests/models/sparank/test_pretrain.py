@@ -150,4 +150,4 @@ def test_a_short_training_ends_with_its_last_weights(prepared, tmp_path, monkeyp
     )
     custom = replace(BRIEF, schedule=replace(BRIEF.schedule, patience=patience))
     folder = trained(tmp_path, prepared, custom=custom)
-    assert f"best at {step}" in (folder / "README.md").read_text()
+    assert f"weights of step {step}" in (folder / "README.md").read_text()

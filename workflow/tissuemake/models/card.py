@@ -59,7 +59,7 @@ def _facts(preset: str, curve: Curve) -> dict[str, str]:
         "seed": str(curve.seed),
         "device": curve.device,
         "precision": curve.precision,
-        "steps": f"{curve.step} (best at {curve.best_step})",
+        "steps": f"{curve.step} (weights of step {curve.best_step})",
         "lowest validation loss": f"{curve.best:.5g}",
         "seconds": f"{curve.seconds:.0f}",
     }

@@ -117,7 +117,7 @@ class Journal(Callback):
         left = row["seconds"] / row["step"] * (self.schedule.steps - row["step"])
         print(
             f"step {row['step']}/{self.schedule.steps}  train {row['train_loss']:.5g}  "
-            f"valid {row['valid_loss']:.5g}{' (best)' if gained else ''}  "
+            f"valid {row['valid_loss']:.5g}{' (kept)' if gained else ''}  "
             f"{''.join(f'{name} {row[name]:.4g}  ' for name in watched)}"
             f"rate {row['learning_rate']:.2g}  {row['seconds']:.0f} s, {left:.0f} s to go",
             flush=True,
