@@ -155,7 +155,8 @@ class Preset:
 
 PRESETS = {
     # For one core. Few, small tiles a step and short training leave the teacher no time to be slow: Sinkhorn and
-    # KoLeo keep it from collapsing instead.
+    # KoLeo keep it from collapsing instead, and painting what is hidden teaches while it still knows little (measured
+    # in tests/benchmarks/HISTOLOGY.md).
     "tiny": Preset(
         Architecture(width=96, layers=4, heads=3, patch=8, image_px=48),
         Distillation(
@@ -165,6 +166,7 @@ PRESETS = {
             bottleneck=64,
             centring="sinkhorn",
             koleo=0.1,
+            pixels=1.0,
             momentum=(0.98, 1.0),
             temperature_rise=0.9,
             frozen=0.05,
