@@ -121,6 +121,10 @@ def test_config_readme_documents_every_key():
         ({"filter": {"max_pct_mt": 120}}, "bad_value", "filter.max_pct_mt"),
         ({"models": {"sparank": {"preset": "huge"}}}, "bad_value", "models.sparank.preset"),
         ({"models": {"sprank": {}}}, "unknown_key", "'models.sparank'"),
+        ({"models": {"sagefm": {"graph": "rigns"}}}, "bad_value", "models.sagefm.graph"),
+        ({"models": {"sagefm": {"grpah": "rings"}}}, "unknown_key", "'models.sagefm.graph'"),
+        ({"domains": {"embedding": ["sagefm"]}}, "unknown_key", "'domains.embeddings'"),
+        ({"perturbation": {"pairs": "simulated://none/x"}}, "unknown_simulation", "perturbation.pairs"),
         ({"reference": {"aliases": 3}}, "bad_value", "reference.aliases"),
         ({"reference": {"orthologs": 3}}, "bad_value", "reference.orthologs"),
         ({"reference": {"orthologs": "https://example.org/o.csv#sha256=1"}}, "bad_hash", "64 hex"),
@@ -169,6 +173,24 @@ def test_an_encoder_that_is_pretrained_needs_samples_to_learn_from():
     with pytest.raises(InputError, match="'spafoundation'") as caught:
         check_cohort(complete_config(wanted), [])
     assert caught.value.code == "no_cohort"
+
+
+@pytest.mark.parametrize(
+    ("asking", "said"),
+    [
+        ({"imputation": {"methods": ["sagefm"]}}, r"imputation\.methods holds 'sagefm'"),
+        ({"domains": {"embeddings": ["sagefm"]}}, r"domains\.embeddings holds 'sagefm'"),
+        ({"perturbation": {"pairs": "liana"}}, r"perturbation\.pairs is 'liana'"),
+    ],
+)
+def test_the_spatial_model_needs_samples_to_learn_from_where_something_asks_for_it(asking, said):
+    given = {"models": {"sagefm": {"weights": "a-lab/weights"}}}
+    check_cohort(complete_config({"models": {"sagefm": {"preset": "small"}}}), [])
+    check_cohort(complete_config(asking), ["a"])
+    check_cohort(complete_config(asking | given), [])
+    with pytest.raises(InputError, match=said) as caught:
+        check_cohort(complete_config(asking), [])
+    assert caught.value.code == "no_cohort" and "H&E" not in caught.value.remedy
 
 
 def test_published_checkpoints_are_weights_of_the_image_model_alone(tmp_path):

@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 
 from tissuemake import sources
 from tissuemake.configuration import (
+    BUNDLED_PAIRS,
     PRETRAIN,
     check_cohort,
     check_heads,
@@ -38,6 +39,8 @@ ORTHOLOGS = config["reference"]["orthologs"]
 ALIASES = config["reference"]["aliases"]
 SPARANK = config["models"]["sparank"]
 SPAFOUNDATION = config["models"]["spafoundation"]
+SAGEFM = config["models"]["sagefm"]
+PAIRS = config["perturbation"]["pairs"]
 HISTOLOGY = config["histology"]
 MODEL_FILES = ["model.safetensors", "config.json", "training.parquet", "README.md"]
 # Their observations lie closer than a tile is wide: they have no tiles of their own, and share those of the grid.
@@ -253,6 +256,48 @@ def spafoundation_files(wildcards):
     folder = spafoundation_model()
     made = folder != SPAFOUNDATION["weights"]
     return branch(made or exists(folder), then=[f"{folder}/{name}" for name in MODEL_FILES[:2]], otherwise=[])
+
+
+def sagefm_model():
+    """Folder or hub id of the spatial graph model: made here of the cohort, or given."""
+    return "results/models/sagefm" if SAGEFM["weights"] == PRETRAIN else SAGEFM["weights"]
+
+
+def sagefm_files(wildcards):
+    """The files of that model that a job waits for; a model of the hub has none here."""
+    folder = sagefm_model()
+    return branch(
+        SAGEFM["weights"] == PRETRAIN or exists(folder),
+        then=[f"{folder}/{name}" for name in MODEL_FILES[:2]],
+        otherwise=[],
+    )
+
+
+def spot_embeddings(sample):
+    """Models whose numbers for every spot are asked for."""
+    return config["domains"]["embeddings"]
+
+
+def annotations(sample):
+    """Those of them in whose numbers labels of the cohort are learnt."""
+    return spot_embeddings(sample) if any(SAMPLES[name].labels for name in COHORT) else []
+
+
+def perturbations(sample):
+    """Models that are asked what a ligand does."""
+    return ["sagefm"] if PAIRS else []
+
+
+def of_spot_models(models, pattern):
+    """Input function: a file for each of the sample's `models(sample)`."""
+    return lambda wildcards: collect(pattern, model=models(wildcards.sample))
+
+
+def spot_models(wildcards):
+    """The files of the spatial graph model for a sample of which it says anything, else nothing."""
+    sample = wildcards.sample
+    used = spot_embeddings(sample) or perturbations(sample) or "sagefm" in imputation_methods(sample)
+    return sagefm_files(wildcards) if used else []
 
 
 def megabytes(per_input_mb, floor):

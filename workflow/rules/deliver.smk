@@ -13,6 +13,10 @@ rule deliver_sample:
         attributions=rules.report_sample.input.attributions,
         model=rules.report_sample.input.model,
         image_model=rules.report_sample.input.image_model,
+        annotation=rules.report_sample.input.annotation,
+        perturbation=rules.report_sample.input.perturbation,
+        spot_embeddings=rules.report_sample.input.spot_embeddings,
+        spot_model=rules.report_sample.input.spot_model,
     output:
         h5ad="results/delivery/{sample}/{sample}.h5ad",
         zarr="results/delivery/{sample}/{sample}.spatialdata.zarr.zip",

@@ -2,6 +2,9 @@ rule cluster_domains:
     input:
         filtered="results/samples/{sample}/filtered.h5ad",
         embeddings=of_encoders(pictured_encoders, "results/samples/{{sample}}/embeddings/{encoder}.h5ad"),
+        spot_embeddings=of_spot_models(
+            spot_embeddings, "results/samples/{{sample}}/spot_embeddings/{model}.h5ad"
+        ),
     output:
         domains="results/samples/{sample}/domains.parquet",
     log:

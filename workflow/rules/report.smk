@@ -14,6 +14,12 @@ rule report_sample:
         embeddings=of_encoders(read_encoders, "results/samples/{{sample}}/embeddings/{encoder}.h5ad"),
         tumor=rules.evaluate_sample.input.tumor,
         highres=of_encoders(highres_encoders, "results/samples/{{sample}}/highres/{encoder}.h5ad"),
+        annotation=rules.evaluate_sample.input.annotation,
+        perturbation=of_spot_models(perturbations, "results/samples/{{sample}}/perturbation/{model}.parquet"),
+        spot_embeddings=of_spot_models(
+            spot_embeddings, "results/samples/{{sample}}/spot_embeddings/{model}.h5ad"
+        ),
+        spot_model=spot_models,
         attributions=of_sparank(sparank_attributions),
         model=of_sparank(sparank_files),
         markers=of_sparank(sparank_markers),

@@ -15,6 +15,8 @@ from tissuemake.sources import unset_variables
 
 # The value of `weights` that asks for a model to be made here.
 PRETRAIN = "pretrain"
+# The value of `perturbation.pairs` that asks for the table inside the package of that name.
+BUNDLED_PAIRS = "liana"
 SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
 
 
@@ -48,6 +50,7 @@ def complete_config(config: dict, schema: dict | None = None) -> dict:
         completed[name] = os.path.expandvars(completed[name])
     for name in ("orthologs", "aliases"):
         check_source(completed["reference"][name], f"reference.{name}", "config")
+    check_source(completed["perturbation"]["pairs"], "perturbation.pairs", "config")
     for settings in completed["models"].values():
         settings["weights"] = os.path.expandvars(settings["weights"])
     for name in ("weights", "heads"):
@@ -97,8 +100,18 @@ def is_checkpoint(weights: str) -> bool:
     return Path(weights).suffix in (".pth", ".pt")
 
 
+def uses_of_sagefm(config: dict) -> list[str]:
+    """What a completed config asks of the spatial graph model, as the settings that ask for it."""
+    asked = {
+        "imputation.methods holds 'sagefm'": "sagefm" in config["imputation"]["methods"],
+        "domains.embeddings holds 'sagefm'": "sagefm" in config["domains"]["embeddings"],
+        f"perturbation.pairs is '{config['perturbation']['pairs']}'": config["perturbation"]["pairs"],
+    }
+    return [setting for setting, is_set in asked.items() if is_set]
+
+
 def check_cohort(config: dict, cohort: Collection[str]) -> None:
-    """Refuse to train on images when no sample is there to train on.
+    """Refuse to train on images or spots when no sample is there to train on.
 
     Parameters
     ----------
@@ -120,11 +133,14 @@ def check_cohort(config: dict, cohort: Collection[str]) -> None:
             asked.append(f"models.sparank.images is '{sparank['images']}'")
     if "spafoundation" in encoders and config["models"]["spafoundation"]["weights"] == PRETRAIN:
         asked.append("the encoder 'spafoundation' has models.spafoundation.weights 'pretrain'")
+    pictures = " with an H&E image" if asked else ""
+    if config["models"]["sagefm"]["weights"] == PRETRAIN:
+        asked += [f"{use} with models.sagefm.weights 'pretrain'" for use in uses_of_sagefm(config)]
     if asked and not cohort:
         raise InputError(
             "no_cohort",
             f"config: {' and '.join(asked)}, but no sample is marked 'pretrain'.",
-            "Write 'yes' in the column 'pretrain' of samples with an H&E image, give weights, or leave it out.",
+            f"Write 'yes' in the column 'pretrain' of samples{pictures}, give weights, or leave it out.",
         )
 
 

@@ -87,6 +87,8 @@ IMPUTED = AnnDataContract(
 EMBEDDINGS = AnnDataContract(
     "embeddings", "embed_tiles", obs=("kind", "x", "y", "size_um"), uns=("tissuemake",)
 )
+# `X` float32 (spots, width): what a model makes of a spot and those around it.
+SPOT_EMBEDDINGS = AnnDataContract("spot_embeddings", "embed_sagefm", obsm=("spatial",), uns=("tissuemake",))
 # Between and inside spots: a row per position, `X` log1p(CP10k), `spot` the barcode under which it lies or "".
 HIGHRES = AnnDataContract(
     "highres",
@@ -111,6 +113,10 @@ MARKERS = TableContract(
 DOMAINS = TableContract("domains", "cluster_domains", index="barcode")
 # NaN where a spot has no tile.
 TUMOR = TableContract("tumor", "detect_tumor", index="barcode", columns=("probability",), numeric=True)
+# `probability` is of the label that stands there.
+ANNOTATION = TableContract(
+    "annotation", "annotate_spots", index="barcode", columns=("label", "probability")
+)
 MORAN = TableContract("moran", "spatial_statistics", index="gene", columns=("I", "pval_norm_fdr"))
 NEIGHBORHOOD = TableContract(
     "neighborhood_enrichment", "spatial_statistics", columns=("domain_a", "domain_b", "zscore", "count")

@@ -1,0 +1,15 @@
+"""Turn every spot and what lies around it into numbers."""
+
+from pathlib import Path
+
+from tissuemake.logs import logged
+
+with logged(snakemake.log[0]):
+    from tissuemake.models.sagefm.encode import embed_sagefm
+
+    embed_sagefm(
+        Path(snakemake.input.filtered),
+        snakemake.params.model,
+        Path(snakemake.output.embeddings),
+        gpus=snakemake.resources.get("gpu", 0),
+    )

@@ -1,0 +1,17 @@
+"""Set ligands to other values, and read what the model then says of their receptors."""
+
+from pathlib import Path
+
+from tissuemake.logs import logged
+
+with logged(snakemake.log[0]):
+    from tissuemake.models.sagefm.perturb import perturb_spots
+
+    perturb_spots(
+        Path(snakemake.input.filtered),
+        snakemake.params.model,
+        snakemake.params.pairs,
+        Path(snakemake.output.perturbation),
+        seed=snakemake.params.seed,
+        gpus=snakemake.resources.get("gpu", 0),
+    )

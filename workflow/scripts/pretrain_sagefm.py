@@ -1,0 +1,19 @@
+"""Pretrain the spatial graph model on the spots of a cohort."""
+
+from pathlib import Path
+
+from tissuemake.logs import logged
+
+with logged(snakemake.log[0]):
+    from tissuemake.models.sagefm.pretrain import pretrain_sagefm
+
+    pretrain_sagefm(
+        [Path(filtered) for filtered in snakemake.input.filtered],
+        Path(snakemake.output.model[0]).parent,
+        preset=snakemake.params.preset,
+        graph=snakemake.params.graph,
+        seed=snakemake.params.seed,
+        gpus=snakemake.resources.get("gpu", 0),
+        checkpoints=Path(snakemake.params.checkpoints),
+        donors=snakemake.params.donors,
+    )
