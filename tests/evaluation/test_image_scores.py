@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tissuemake.contracts import (
+    ANNOTATION,
     DOMAINS,
     EVALUATION,
     FILTERED,
@@ -168,3 +169,15 @@ def test_tumour_is_gathered_over_samples_and_older_tables_still_are(run):
     assert set(read_table(outputs["domains"], EVALUATION)["sample"]) == {"s", "old"}
     for path in outputs.values():
         assert set(read_table(path, EVALUATION)["group"]) <= {"", "image"}
+
+
+def test_labels_learnt_elsewhere_are_a_task_with_what_they_cost(run):
+    spots = pd.Index([f"s{i}" for i in range(N)])
+    table = pd.DataFrame({"label": ["cancer"] * 30 + ["stroma"] * 50, "probability": 0.8}, index=spots)
+    write_table(table, run / "sagefm.parquet", ANNOTATION, {"seconds": 0.7})
+    scored = evaluate(run, annotation={"sagefm": run / "sagefm.parquet"}, ignored_labels=["in situ"])
+    assert value(scored, "sagefm", "accuracy", "annotation") == pytest.approx(75 / 78)
+    part = scored[scored["task"] == "annotation"]
+    assert set(part.loc[part["baseline"], "method"]) == {"majority"}
+    assert set(part.loc[~part["baseline"], "seconds"]) == {0.7}
+    assert not (evaluate(run)["task"] == "annotation").any()

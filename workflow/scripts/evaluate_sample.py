@@ -23,4 +23,5 @@ with logged(snakemake.log[0]):
         tumor={Path(path).stem: Path(path) for path in snakemake.input.tumor},
         tumor_labels=snakemake.params.tumor_labels,
         ignored_labels=snakemake.params.ignored_labels,
+        annotation={Path(path).stem: Path(path) for path in snakemake.input.annotation},
     )

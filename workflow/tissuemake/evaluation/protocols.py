@@ -8,6 +8,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from tissuemake.contracts import (
+    ANNOTATION,
     DOMAINS,
     EVALUATION,
     FILTERED,
@@ -20,7 +21,7 @@ from tissuemake.contracts import (
     read_table,
     write_table,
 )
-from tissuemake.evaluation import image_scores, scores
+from tissuemake.evaluation import annotation_scores, image_scores, scores
 from tissuemake.evaluation.tables import level_of_truth, read_labels, read_truth
 from tissuemake.hierarchy import at_level
 from tissuemake.provenance import measured
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 IMAGE = "image"
 
-TASKS = ("deconvolution", "imputation", "domains", "tumor")
+TASKS = ("deconvolution", "imputation", "domains", "tumor", "annotation")
 
 
 def evaluate_sample(
@@ -48,6 +49,7 @@ def evaluate_sample(
     tumor: Mapping[str, str | Path] = MappingProxyType({}),
     tumor_labels: Sequence[str] = (),
     ignored_labels: Sequence[str] = (),
+    annotation: Mapping[str, str | Path] = MappingProxyType({}),
 ) -> None:
     """Score a sample's files and write a tidy table: sample, task, method, metric, value, cost.
 
@@ -71,6 +73,8 @@ def evaluate_sample(
         did not see.
     tumor_labels, ignored_labels
         Labels that are tumour (empty: those that the head was taught), and labels that say neither.
+    annotation
+        Model → ``annotation/{model}.parquet``; scored likewise, see `annotation_scores.annotation`.
 
     Raises
     ------
@@ -83,6 +87,7 @@ def evaluate_sample(
     predictions = {method: found for method, found in predictions.items() if found.n_vars}
     regions = read_table(domains, DOMAINS) if domains else pd.DataFrame(index=spots.obs_names)
     suspicions = {encoder: read_table(path, TUMOR) for encoder, path in tumor.items()}
+    learnt = {model: read_table(path, ANNOTATION) for model, path in annotation.items()}
     costs = {
         "deconvolution": {
             method: table.attrs.get("tissuemake", {}) for method, table in compositions.items()
@@ -90,12 +95,13 @@ def evaluate_sample(
         "imputation": {method: table.uns["tissuemake"] for method, table in predictions.items()},
         "domains": dict.fromkeys(regions, regions.attrs.get("tissuemake", {})),
         "tumor": {encoder: table.attrs.get("tissuemake", {}) for encoder, table in suspicions.items()},
+        "annotation": {model: table.attrs.get("tissuemake", {}) for model, table in learnt.items()},
     }
     pictured = {name: table for name, table in predictions.items() if image_scores.from_image(table)}
     others = {name: table for name, table in predictions.items() if name not in pictured}
     with measured("evaluation", sample=sample, seed=seed) as record:
         known = read_truth(truth, spots.obs_names) if truth and compositions else None
-        asked = len(regions.columns) or suspicions
+        asked = len(regions.columns) or suspicions or learnt
         zones = read_labels(labels, spots, source_path) if labels and asked else None
         types = {method: known_shares(table) for method, table in compositions.items()}
         compared = types if known is None else _as_truth(compositions, known, record)
@@ -108,6 +114,9 @@ def evaluate_sample(
             if len(regions.columns)
             else [],
             ("tumor", ""): image_scores.tumor(suspicions, spots, zones, tumor_labels, ignored_labels)
+            if zones is not None
+            else [],
+            ("annotation", ""): annotation_scores.annotation(learnt, zones, ignored_labels)
             if zones is not None
             else [],
         }

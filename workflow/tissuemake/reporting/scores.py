@@ -5,7 +5,7 @@ import pandas as pd
 # Metrics by which methods are ranked, the one that decides first. Others are facts: shown, never won.
 RANKED = (
     "pearson", "pearson_shared", "aupr", "rmse", "jsd", "held_out_r_depth_adjusted", "held_out_r", "ari", "nmi",
-    "auroc", "auprc",
+    "auroc", "auprc", "macro_f1", "accuracy",
 )  # fmt: skip
 LOWER_IS_BETTER = ("rmse", "jsd")
 NAMES = {
@@ -23,8 +23,13 @@ NAMES = {
     "auroc": "AUROC",
     "auprc": "AUPRC",
     "tumor_spots": "tumour spots",
+    "macro_f1": "macro F1",
+    "taught": "share whose label was taught",
 }
-TASK_NAMES = {"tumor": "tumour, from the image alone"}
+TASK_NAMES = {
+    "tumor": "tumour, from the image alone",
+    "annotation": "annotation, labels learnt on other donors",
+}
 # Methods that are scored on other genes and by another adjustment than the rest of their task, among themselves.
 GROUPS = {"": "", "image": ", from the image alone"}
 
