@@ -114,8 +114,10 @@ DOMAINS = TableContract("domains", "cluster_domains", index="barcode")
 # NaN where a spot has no tile.
 TUMOR = TableContract("tumor", "detect_tumor", index="barcode", columns=("probability",), numeric=True)
 # `probability` is of the label that stands there.
-ANNOTATION = TableContract(
-    "annotation", "annotate_spots", index="barcode", columns=("label", "probability")
+ANNOTATION = TableContract("annotation", "annotate_spots", index="barcode", columns=("label", "probability"))
+# A row per pair: change of the receptor's spot when the ligand rises around it, and with sender and receiver swapped.
+PERTURBATION = TableContract(
+    "perturbation", "perturb_spots", columns=("ligand", "receptor", "effect", "swapped_effect", "pvalue")
 )
 MORAN = TableContract("moran", "spatial_statistics", index="gene", columns=("I", "pval_norm_fdr"))
 NEIGHBORHOOD = TableContract(
