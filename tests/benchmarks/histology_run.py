@@ -1,13 +1,11 @@
 """Runs the tests of the image benchmarks, each part once; several processes may share the seeds between them."""
 
-import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from importlib import import_module
 from multiprocessing import get_context
-from pathlib import Path
 
 import pandas as pd
 
@@ -23,10 +21,9 @@ from benchmarks.histology_sections import (
     spot_tiles,
     teaching_tiles,
 )
+from benchmarks.kept_tables import kept, log, start_log
 from benchmarks.problems import derive
-from tissuemake.files import atomic
 
-log = logging.getLogger("benchmark")
 # Tests with a module of their own: `rows(bench, seed)` yields histology_rows.Row.
 MODULES = {
     "tumour": "benchmarks.histology_tumor",
@@ -35,17 +32,6 @@ MODULES = {
     "learning curve": "benchmarks.histology_curve",
 }
 TESTS = ("expression", "simulated expression", *MODULES)
-
-
-def kept(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """The table at `path`, or what `make` gives, written there."""
-    if not path.is_file():
-        started = time.perf_counter()
-        table = make()
-        with atomic(path) as partial:
-            table.to_parquet(partial)
-        log.info("%s: %.0f s", path.stem, time.perf_counter() - started)
-    return pd.read_parquet(path)
 
 
 def run(bench: Bench, tests: list[str], seeds: list[int], only: list[str], once: int) -> pd.DataFrame:
@@ -106,12 +92,6 @@ def run_in_processes(
         waiting = [pool.submit(run, bench, tests, [seed], only, once) for seed in seeds]
         for future in waiting:
             future.result()
-
-
-def start_log() -> None:
-    """Lines of this benchmark with their time; of other libraries only what is wrong."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    log.setLevel(logging.INFO)
 
 
 def share(bench: Bench) -> None:

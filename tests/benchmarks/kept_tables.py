@@ -1,0 +1,29 @@
+"""Tables of scores that a benchmark keeps, each made once, and the lines that say how long it took."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from tissuemake.files import atomic
+
+log = logging.getLogger("benchmark")
+
+
+def kept(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """The table at `path`, or what `make` gives, written there."""
+    if not path.is_file():
+        started = time.perf_counter()
+        table = make()
+        with atomic(path) as partial:
+            table.to_parquet(partial)
+        log.info("%s: %.0f s", path.stem, time.perf_counter() - started)
+    return pd.read_parquet(path)
+
+
+def start_log() -> None:
+    """Lines of this benchmark with their time; of other libraries only what is wrong."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log.setLevel(logging.INFO)

@@ -1,0 +1,132 @@
+"""SAGE-FM and the published recipe in the spatial benchmarks: each trained once for a problem and a seed, and kept."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.spatial_questions import Question
+from benchmarks.spatial_rows import Cost, costing
+from benchmarks.spatial_sections import filtered
+from tissuemake.contracts import FILTERED, read_anndata
+from tissuemake.files import write_json
+
+log = logging.getLogger("benchmark")
+SAGEFM, CLIQUE = "sagefm", "clique recipe"
+GRAPHS = {SAGEFM: "rings", CLIQUE: "clique"}
+SHUFFLED, TURNED = "sagefm, neighbours shuffled", "sagefm, coordinates turned"
+# Asked with other neighbours than their own.
+DISTURBED = (SHUFFLED, TURNED)
+ASKED = (CLIQUE, SAGEFM, *DISTURBED)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where data and finished parts are.
+
+    Attributes
+    ----------
+    work
+        What no network has touched is kept here: sections, ceilings.
+    steps
+        Train for so many steps only, to see that all runs; 0: as the preset says.
+    """
+
+    data: Path
+    work: Path
+    preset: str = "tiny"
+    steps: int = 0
+
+    @property
+    def own(self) -> Path:
+        """Where models of this preset and all scores are kept; those of a trial run apart."""
+        return self.work / (f"{self.preset}-trial-of-{self.steps}-steps" if self.steps else self.preset)
+
+
+def trained(bench: Bench, sections: Sequence[str], method: str, seed: int) -> tuple[Path, Cost]:
+    """The model of the method that learnt from `sections`, and what that took; trained once."""
+    paths = [filtered(name, bench.data, bench.work) for name in sections]
+    return trained_on(bench, paths, "+".join(sections), method, seed)
+
+
+def trained_on(bench: Bench, paths: list[Path], name: str, method: str, seed: int) -> tuple[Path, Cost]:
+    """As `trained`, from files ``filtered.h5ad``; `name` stands for them."""
+    folder = bench.own / "models" / f"{name} {GRAPHS[method]} {seed}".replace(" ", "-")
+    spent = folder.with_name(f"{folder.name}.json")
+    if not spent.is_file():
+        from tissuemake.models.sagefm.pretrain import pretrain_sagefm
+
+        with costing() as cost:
+            pretrain_sagefm(
+                paths,
+                folder,
+                preset=bench.preset,
+                graph=GRAPHS[method],
+                seed=seed,
+                checkpoints=bench.own / "checkpoints" / folder.name,
+                custom=_shortened(bench),
+            )
+        write_json(vars(cost), spent)
+        log.info("%s: %.0f s", folder.name, cost.seconds)
+    return folder, Cost(**json.loads(spent.read_text(encoding="utf-8")))
+
+
+def _shortened(bench: Bench):
+    """The preset with fewer steps for a trial run; None: the preset as it is."""
+    if not bench.steps:
+        return None
+    from tissuemake.models.sagefm.architecture import PRESETS
+
+    preset = PRESETS[bench.preset]
+    schedule = replace(
+        preset.schedule, steps=bench.steps, validate_every=min(bench.steps, preset.schedule.validate_every)
+    )
+    return replace(preset, schedule=schedule)
+
+
+def answer(bench: Bench, question: Question, method: str, *, centre: bool) -> tuple[list[np.ndarray], Cost]:
+    """Predictions (spots, scored) of each asking section, and what teaching and asking took together."""
+    teacher = CLIQUE if method == CLIQUE else SAGEFM
+    folder, taught = trained(bench, question.problem.train, teacher, question.seed)
+    with costing() as cost:
+        model = loaded(folder)
+        hidden = np.array([gene in question.unseen for gene in model.genes])
+        wanted = [question.genes[i] for i in question.scored]
+        said = []
+        for slide in question.test:
+            section = section_of(slide.path, model.genes, method, question.seed)
+            predicted = model.predict(section, hidden, centre=centre)
+            said.append(chosen(predicted, list(model.genes), wanted))
+    return said, cost.and_before(taught)
+
+
+def chosen(predicted: np.ndarray, genes: list[str], wanted: list[str]) -> np.ndarray:
+    """Columns of `wanted`; a gene that the vocabulary lacks is said to be constant."""
+    place = {gene: i for i, gene in enumerate(genes)}
+    found = np.zeros((len(predicted), len(wanted)))
+    for column, gene in enumerate(wanted):
+        if gene in place:
+            found[:, column] = predicted[:, place[gene]]
+    return found
+
+
+@lru_cache(maxsize=2)
+def loaded(folder: Path):
+    """The model in `folder`."""
+    from tissuemake.models.sagefm.encode import load_sagefm
+
+    return load_sagefm(folder)
+
+
+def section_of(path: Path, genes: Sequence[str], method: str = SAGEFM, seed: int = 0):
+    """A section as the network sees it, with its own neighbours or as `method` disturbs them."""
+    from tissuemake.models.sagefm.graph import shuffled, turned
+    from tissuemake.models.sagefm.section import read_section
+
+    spots = read_anndata(path, FILTERED)
+    section = read_section(spots, genes, turned(spots, seed) if method == TURNED else None)
+    return replace(section, neighbors=shuffled(section.neighbors, seed)) if method == SHUFFLED else section

@@ -1,0 +1,86 @@
+"""The table of the spatial benchmarks: who wins, who is a bar, who is a control, and what things cost."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.spatial_graph import write
+from benchmarks.spatial_rows import COLUMNS, Cost, as_table, costing, rows
+from benchmarks.spatial_table import is_control, is_ours, render, summary
+
+PROBLEM = "DLPFC 151673 -> 151674"
+
+
+def table(values: dict[str, list[float]], problem: str = PROBLEM, metric: str = "r") -> pd.DataFrame:
+    """Rows of one line: values by method, one for each seed."""
+    return as_table(
+        row
+        for method, scores in values.items()
+        for seed, value in enumerate(scores)
+        for row in rows("masked genes", problem, method, seed, {metric: value}, Cost(2.0 + seed, 300.0))
+    )
+
+
+@pytest.mark.parametrize(("value", "reached"), [(0.31, False), (0.33, True)])
+def test_the_model_must_beat_every_baseline_and_the_number_that_was_asked_for(value, reached):
+    found = summary(table({"own PCA 20 + ridge": [0.28], "sagefm": [value]}))
+    assert found.set_index("method").loc["sagefm", "reached"] == reached
+    assert (found["bar"] == 0.32).all()
+    other = summary(table({"own PCA 20 + ridge": [0.34], "sagefm": [0.33]}, problem="bulb"))
+    assert (other["bar"] == 0.34).all() and not other["reached"].any()
+    assert other.set_index("method")["winner"].to_dict() == {"own PCA 20 + ridge": True, "sagefm": False}
+
+
+def test_a_control_and_the_ceiling_neither_win_nor_raise_the_bar():
+    given = {
+        "own PCA 20 + ridge": [0.2],
+        "sagefm, neighbours shuffled": [0.5],
+        "noise ceiling": [0.9],
+        "sagefm": [0.3],
+    }
+    found = summary(table(given, problem="bulb")).set_index("method")
+    assert (found["bar"] == 0.2).all()
+    assert found.index[found["winner"]].tolist() == ["sagefm"]
+    assert found.index[found["reached"]].tolist() == ["sagefm"]
+
+
+def test_readings_of_the_model_are_ours_and_other_methods_are_not():
+    assert is_ours("sagefm") and is_ours("sagefm + mclust") and is_ours("sagefm, smoothed + k-means")
+    assert not is_ours("clique recipe") and not is_ours("PCA + k-means")
+    assert is_control("sagefm, coordinates turned") and not is_ours("sagefm, coordinates turned")
+
+
+def test_the_median_of_seeds_stands_with_half_of_their_range_and_its_cost():
+    found = summary(table({"sagefm": [0.1, 0.2, 0.4]}, problem="bulb"))
+    assert found["median"][0] == 0.2 and found["seconds"][0] == 3.0
+    text = render(found)
+    assert "0.200" in text and "±0.150" in text and "| 3.0 " in text and "| 300 " in text
+
+
+def test_numbers_of_things_have_no_winner():
+    found = summary(table({"PCA": [7.0], "sagefm": [9.0]}, metric="domains"))
+    assert not found["winner"].any() and not found["reached"].any()
+    assert "to beat" not in render(found)
+
+
+def test_cost_is_that_of_the_block_alone():
+    with costing() as small:
+        pass
+    with costing() as large:
+        kept = np.ones(40_000_000 // 8)
+    assert kept.sum() and large.peak_memory_mb > small.peak_memory_mb + 25
+    with costing() as after:
+        del kept
+    assert 0 <= after.seconds < 5
+    both = Cost(1.0, 10.0).and_before(Cost(2.0, 30.0))
+    assert both == Cost(3.0, 30.0)
+
+
+def test_what_was_asked_before_and_not_now_stays_in_the_file(tmp_path):
+    path = tmp_path / "spatial_graph.parquet"
+    write(table({"a": [0.1], "b": [0.2]}), path)
+    found = write(table({"b": [0.3]}), path)
+    assert found.set_index("method")["value"].to_dict() == {"a": 0.1, "b": 0.3}
+    assert set(COLUMNS) <= set(found.columns)
+    kept = pd.read_parquet(path)
+    assert kept["seconds"].notna().all() and (kept["task"] == "spatial_graph").all()
