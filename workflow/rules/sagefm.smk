@@ -21,7 +21,6 @@ if SAGEFM["weights"] == PRETRAIN:
         params:
             preset=SAGEFM["preset"],
             graph=SAGEFM["graph"],
-            donors=lambda wildcards: [SAMPLES[name].donor or name for name in passed_cohort()],
             seed=config["seed"],
             # Not an output: a retry goes on from what a killed job left here.
             checkpoints="results/checkpoints/sagefm",

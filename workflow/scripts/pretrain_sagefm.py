@@ -15,5 +15,4 @@ with logged(snakemake.log[0]):
         seed=snakemake.params.seed,
         gpus=snakemake.resources.get("gpu", 0),
         checkpoints=Path(snakemake.params.checkpoints),
-        donors=snakemake.params.donors,
     )

@@ -19,12 +19,17 @@ with logged(snakemake.log[0]):
             for name, files in (
                 ("sparank", snakemake.input.model),
                 ("spafoundation", snakemake.input.image_model),
+                ("sagefm", snakemake.input.spot_model),
             )
             if files
         },
         embeddings={Path(path).stem: Path(path) for path in snakemake.input.embeddings},
         tumor={Path(path).stem: Path(path) for path in snakemake.input.tumor},
         highres={Path(path).stem: Path(path) for path in snakemake.input.highres},
+        **{
+            name: {Path(path).stem: Path(path) for path in snakemake.input[name]}
+            for name in ("spot_embeddings", "annotation", "perturbation")
+        },
         domains=Path(snakemake.input.domains),
         statistics={
             "moran": Path(snakemake.input.moran),

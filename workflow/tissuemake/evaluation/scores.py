@@ -98,6 +98,8 @@ def imputation(imputed: dict[str, ad.AnnData], filtered: ad.AnnData) -> Scores:
     hidden: set[str] = set()
     for method, table in imputed.items():
         held = table.var["held_out_r"].dropna()
+        if held.empty:
+            continue
         hidden |= set(held.index)
         scores += [
             (method, "held_out_r", held.median()),

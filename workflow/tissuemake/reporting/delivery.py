@@ -22,6 +22,7 @@ from tissuemake.reporting.delivered_images import (
     notices,
     place_fine,
 )
+from tissuemake.reporting.delivered_spot_models import add_spot_models, copies
 from tissuemake.reporting.from_image import is_from_image
 from tissuemake.reporting.models import read_model, summary
 from tissuemake.reporting.pages import plain
@@ -32,6 +33,7 @@ MANIFEST = "manifest.json"
 # Files whose number the methods and levels decide: those of an older run must not stay.
 BY_METHOD = (
     "imputed_*.h5ad", "attributions_*.parquet", "proportions_*.parquet", "tumor_*.parquet", "highres_*.h5ad",
+    "annotation_*.parquet", "perturbation_*.parquet",
 )  # fmt: skip
 NONE: Mapping[str, Path] = MappingProxyType({})
 # Beside what is read, vendor folders hold tens of gigabytes that no stage opens.
@@ -57,6 +59,9 @@ def deliver_sample(
     embeddings: Mapping[str, Path] = NONE,
     tumor: Mapping[str, Path] = NONE,
     highres: Mapping[str, Path] = NONE,
+    spot_embeddings: Mapping[str, Path] = NONE,
+    annotation: Mapping[str, Path] = NONE,
+    perturbation: Mapping[str, Path] = NONE,
 ) -> None:
     """Write the delivery of one sample into the folder `output`, ``manifest.json`` last: it vouches for the rest.
 
@@ -69,6 +74,9 @@ def deliver_sample(
     ``tumor_ENCODER.parquet``; ``obsm["image_expression_ENCODER"]`` (spots by genes, log1p(CP10k)), whose genes, what is
     known of them and how it was made stand in ``uns["image_expression"][ENCODER]``; ``highres_ENCODER.h5ad`` (a row per
     place between and inside spots, with the image).
+
+    Of models that read spots and those around them: ``obsm["X_MODEL"]`` (their numbers), ``obs["annotation_MODEL"]``
+    and ``obs["annotation_probability_MODEL"]``, ``annotation_MODEL.parquet``, ``perturbation_MODEL.parquet``.
 
     Parameters
     ----------
@@ -89,6 +97,8 @@ def deliver_sample(
     embeddings, tumor, highres
         Encoder → file. The embeddings are not delivered: the manifest names their encoders, the licence of their
         weights, and what that forbids.
+    spot_embeddings, annotation, perturbation
+        Model → file.
 
     Raises
     ------
@@ -103,6 +113,7 @@ def deliver_sample(
     adata, records = gather(filtered, proportions, domains)
     for encoder, path in tumor.items():
         records[f"tumor/{encoder}"] = add_tumor(adata, encoder, path)
+    records |= add_spot_models(adata, spot_embeddings, annotation, perturbation)
     outputs = [output / f"{sample}.h5ad"]
     for method, path in imputed.items():
         prediction = contracts.read_anndata(path, contracts.IMPUTED)
@@ -123,14 +134,16 @@ def deliver_sample(
     outputs += [output / name for name in levels]
     outputs.append(output / f"{sample}.spatialdata.zarr.zip")
     write_spatialdata(adata, sample, outputs[-1])
-    copies = {f"attributions_{method}.parquet": path for method, path in (attributions or {}).items()}
-    copies |= {f"tumor_{encoder}.parquet": path for encoder, path in tumor.items()}
-    for name, path in {**copies, "report.html": report}.items():
+    as_they_are = {f"attributions_{method}.parquet": path for method, path in (attributions or {}).items()}
+    as_they_are |= {f"tumor_{encoder}.parquet": path for encoder, path in tumor.items()}
+    as_they_are |= copies(annotation, perturbation)
+    for name, path in {**as_they_are, "report.html": report}.items():
         outputs.append(output / name)
         with files.atomic(outputs[-1]) as partial:
             shutil.copyfile(path, partial)
-    by_encoder = [path for found in (embeddings, tumor, highres) for path in found.values()]
-    between = [filtered, check, domains, *proportions.values(), *imputed.values(), *by_encoder]
+    by_model = [embeddings, tumor, highres, spot_embeddings, annotation, perturbation]
+    by_model = [path for found in by_model for path in found.values()]
+    between = [filtered, check, domains, *proportions.values(), *imputed.values(), *by_model]
     between = [ingested, *between] if ingested else between
     encoders = encoder_entries(embeddings)
     manifest = {

@@ -1,5 +1,7 @@
 """Everything one sample can be coloured by: domains, cell types, genes and quality, in groups."""
 
+from collections.abc import Sequence
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -27,13 +29,14 @@ def collect_groups(
     imputed: dict[str, ad.AnnData],
     moran: pd.DataFrame,
     image: FromImage | None = None,
+    labels: Sequence[Group] = (),
 ) -> list[Group]:
-    """Return every colouring of a sample, the most telling group first."""
+    """Return every colouring of a sample, the most telling group first; `labels` are groups of learnt labels."""
     image = image or FromImage()
     groups = type_groups(proportions, adata.obs_names, type_colours(proportions))
     # The dominant type is the one picture that shows composition at a glance.
     first = [group for group in groups if group.label.startswith("Dominant")]
-    second = [domain_group(domains.reindex(adata.obs_names)), tumor_group(image, adata.obs_names)]
+    second = [domain_group(domains.reindex(adata.obs_names)), *labels, tumor_group(image, adata.obs_names)]
     groups = [*first, *second, *groups[len(first) :]]
     groups += level_groups(proportions, adata.obs_names)
     groups.append(Group(MEASURED, measured_genes(adata, moran, image_genes(image, adata))))

@@ -16,6 +16,7 @@ WEIGHTS, CONFIG, TRAINING, CARD = "model.safetensors", "config.json", "training.
 # What of a model's config and of its training's record stands first, and what it is called there.
 FACTS = {
     "preset": "preset",
+    "graph": "graph",
     "reference": "reference",
     "encoder": "encoder",
     "organism": "organism",

@@ -9,12 +9,13 @@ import anndata as ad
 import pandas as pd
 
 from tissuemake import contracts, files
-from tissuemake.reporting import pages, scores, summaries
+from tissuemake.reporting import pages, scores, spot_models, summaries
 from tissuemake.reporting.comparison import compare_methods
 from tissuemake.reporting.from_image import FromImage, read_from_image, tile_flags
 from tissuemake.reporting.image_section import image_section
 from tissuemake.reporting.layer_groups import collect_groups
 from tissuemake.reporting.models import Model, model_section, read_model
+from tissuemake.reporting.spot_models import SpotModels, read_spot_models
 from tissuemake.reporting.tissue_view import MAX_SHOWN, build_view, small_picture
 from tissuemake.reporting.type_layers import type_colours
 
@@ -45,6 +46,7 @@ class SampleFiles:
     markers: pd.DataFrame | None = None
     image: FromImage = field(default_factory=FromImage)
     tiles: dict = field(default_factory=dict)
+    spots: SpotModels = field(default_factory=SpotModels)
 
 
 def report_sample(
@@ -67,6 +69,9 @@ def report_sample(
     embeddings: Mapping[str, Path] = NONE,
     tumor: Mapping[str, Path] = NONE,
     highres: Mapping[str, Path] = NONE,
+    spot_embeddings: Mapping[str, Path] = NONE,
+    annotation: Mapping[str, Path] = NONE,
+    perturbation: Mapping[str, Path] = NONE,
 ) -> None:
     """Write the self-contained HTML page of one sample.
 
@@ -97,6 +102,8 @@ def report_sample(
     embeddings, tumor, highres
         Encoder → file. Those of `imputed` whose record names an encoder, or that are named as one of
         `embeddings`, are shown as predicted from the image alone.
+    spot_embeddings, annotation, perturbation
+        Model → file, of models that read spots and those around them; of the first only the record is shown.
 
     Raises
     ------
@@ -130,6 +137,7 @@ def report_sample(
         markers=contracts.read_table(markers, contracts.MARKERS) if markers else None,
         image=read_from_image(predictions, tumor, highres, embeddings),
         tiles=tile_flags(tiles) if tiles else {},
+        spots=read_spot_models(annotation, perturbation, spot_embeddings),
     )
     pages.write_page(sample_html(sample, found, row, qc_figure), output)
 
@@ -140,7 +148,13 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
     about = adata.uns["tissuemake"]
     noun = str(about.get("observation", "spot"))
     groups = collect_groups(
-        adata, found.proportions, found.domains, found.imputed, found.statistics["moran"], found.image
+        adata,
+        found.proportions,
+        found.domains,
+        found.imputed,
+        found.statistics["moran"],
+        found.image,
+        spot_models.label_groups(found.spots, adata.obs_names),
     )
     view = build_view(sample, adata, groups)
     main_domain = _main_domain(found.domains)
@@ -171,6 +185,8 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
         models=_models(found),
         image_section=image_section(found.image, adata, noun),
         tiles=found.tiles,
+        annotations=spot_models.annotations(found.spots, noun),
+        perturbations=spot_models.perturbations(found.spots),
         heat_map=summaries.neighbourhood(found.statistics["neighborhood_enrichment"]),
         top_genes=summaries.top_genes(found.statistics["moran"]),
         top_pairs=summaries.top_pairs(found.statistics["ligand_receptor"]),
@@ -240,6 +256,8 @@ def _provenance(found: SampleFiles) -> dict[str, dict]:
         records[f"Tumour, {name}"] = table.attrs.get("tissuemake", {})
     for name, data in found.image.fine.items():
         records[f"Finer map, {name}"] = dict(data.uns["tissuemake"])
+    for (step, name), record in found.spots.records().items():
+        records[f"{step.capitalize()}, {name}"] = record
     records["Domains"] = found.domains.attrs.get("tissuemake", {})
     for name, table in found.statistics.items():
         records[name.replace("_", " ").capitalize()] = table.attrs.get("tissuemake", {})
