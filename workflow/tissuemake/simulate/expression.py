@@ -163,6 +163,16 @@ def draw_molecules(
     return sp.vstack(parts, format="csr", dtype=np.int32)
 
 
+def expected_shares(
+    biology: Biology, kinds: np.ndarray, states: np.ndarray, donor: np.ndarray, genes: np.ndarray
+) -> np.ndarray:
+    """Expected share (cells, given genes) of a cell's molecules; other parameters as of `draw_molecules`."""
+    profiles = biology.profiles * np.exp(donor)
+    profiles /= profiles.sum(axis=1, keepdims=True)
+    activity = states * biology.response[kinds]
+    return profiles[:, genes][kinds] * np.exp(activity @ biology.loadings[:, genes])
+
+
 def thin(molecules: sp.csr_matrix, chance: np.ndarray, rng: np.random.Generator) -> sp.csr_matrix:
     """Keep each molecule with its gene's `chance` (genes,), clipped to 0-1."""
     kept = molecules.copy()

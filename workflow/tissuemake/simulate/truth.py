@@ -60,6 +60,12 @@ def write_xenium_truth(folder: Path, capture: XeniumCapture, names: np.ndarray, 
     )
 
 
+def write_signals(folder: Path, signals: pd.DataFrame) -> None:
+    """Write ``signals.tsv``: who signals to whom, and who only looks like it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    signals.to_csv(folder / "signals.tsv", sep="\t", index=False)
+
+
 def _write(path, table):
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, sep="\t", index_label="barcode")

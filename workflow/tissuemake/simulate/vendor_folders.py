@@ -12,12 +12,19 @@ from tissuemake import __version__
 from tissuemake.files import atomic, remove, sha256
 from tissuemake.simulate import cell_types
 from tissuemake.simulate.atlas import simulate_atlas
-from tissuemake.simulate.expression import build_biology, donor_effect, draw_molecules, programme_states
+from tissuemake.simulate.expression import (
+    build_biology,
+    donor_effect,
+    draw_molecules,
+    expected_shares,
+    programme_states,
+)
 from tissuemake.simulate.hd_capture import capture_bins
+from tissuemake.simulate.signalling import plan_signals, send_signals, signal_table
 from tissuemake.simulate.spatial_transcriptomics import capture_st, write_st
 from tissuemake.simulate.staining import render, shape_nuclei
 from tissuemake.simulate.tissue import Section, place_cells, simulate_section, stream
-from tissuemake.simulate.truth import write_hd_truth, write_spot_truth, write_xenium_truth
+from tissuemake.simulate.truth import write_hd_truth, write_signals, write_spot_truth, write_xenium_truth
 from tissuemake.simulate.visium import capture_spots, write_visium
 from tissuemake.simulate.visium_hd import write_visium_hd
 from tissuemake.simulate.xenium_bundle import write_xenium
@@ -35,11 +42,16 @@ def section_donor(zones: str) -> str:
 
 
 def simulate_cells(
-    *, seed: int = 0, spots: int = 300, zones: str = "layered", n_genes: int = 1200
+    *, seed: int = 0, spots: int = 300, zones: str = "layered", n_genes: int = 1200, signals: int = 0
 ) -> tuple[Section, ad.AnnData]:
     """Simulate a section and every molecule of its cells, in memory.
 
-    Plans of one seed share the biology of types and programmes, and are of different donors.
+    Plans of one seed share the biology of types, programmes and signals, and are of different donors.
+
+    Parameters
+    ----------
+    signals
+        Ligands that raise their targets in cells around the senders; as many others look alike and do not.
 
     Returns
     -------
@@ -47,7 +59,8 @@ def simulate_cells(
         The tissue and its zones.
     cells
         AnnData: ``X`` molecules (cells, genes), int32 CSR; obs ``zone``, ``cell_type``, ``cell_type_major``, and
-        the codes ``zone_index``, ``cell_type_index``; obsm ``spatial`` (µm); var ``gene_id``.
+        the codes ``zone_index``, ``cell_type_index``; obsm ``spatial`` (µm); var ``gene_id``; uns ``signals`` if any
+        (`signal_table`).
     """
     section = simulate_section(seed, spots, zones)
     cells = place_cells(section, seed)
@@ -56,6 +69,14 @@ def simulate_cells(
     states = programme_states(section, cells, seed)
     donor = donor_effect(seed, section_donor(zones), biology)
     molecules = draw_molecules(biology, kinds, states, donor, stream(seed, "molecules"))
+    uns = {}
+    if signals:
+        plan = plan_signals(biology, seed, signals)
+        shares = expected_shares(biology, kinds, states, donor, plan.genes)
+        # Plans of a seed are tissues of their own: where senders are on differs.
+        rng = stream(seed, f"signalling {zones}")
+        molecules = send_signals(section, cells, molecules, shares, plan, biology.dispersion, rng)
+        uns["signals"] = signal_table(plan, biology.genes.index)
     names = np.array(cell_types.NAMES)[kinds]
     obs = pd.DataFrame(
         {
@@ -69,7 +90,7 @@ def simulate_cells(
     )
     obs = obs.astype({"zone": "category", "cell_type": "category", "cell_type_major": "category"})
     spatial = cells[["x", "y"]].to_numpy()
-    return section, ad.AnnData(molecules, obs=obs, var=biology.genes, obsm={"spatial": spatial})
+    return section, ad.AnnData(molecules, obs=obs, var=biology.genes, obsm={"spatial": spatial}, uns=uns)
 
 
 def cell_table(cells: ad.AnnData) -> pd.DataFrame:
@@ -94,6 +115,7 @@ def simulate_tissue(
     atlas_cells: int = 1500,
     gene_shift: float = 0.6,
     mpp: float = 0.5,
+    signals: int = 0,
 ) -> None:
     """Write vendor folders, atlas and truth of one simulated section into `output`.
 
@@ -114,11 +136,13 @@ def simulate_tissue(
         Standard deviation of the natural-log efficiency of genes on each platform; 0 makes platforms alike.
     mpp
         µm per pixel of the slides.
+    signals
+        Ligands that raise targets in cells around them, and as many that do not; ``truth/signals.tsv`` says which.
 
     Raises
     ------
     InputError
-        ``unknown_zones``, ``bad_spots``, ``bad_n_genes``.
+        ``unknown_zones``, ``bad_spots``, ``bad_n_genes``, ``bad_signals``.
     """
     output = Path(output)
     plan_of(zones)
@@ -127,8 +151,12 @@ def simulate_tissue(
         for name in (RECEIPT, *PARTS):
             remove(output / name)
         parameters = {"seed": seed, "spots": spots, "zones": zones, "n_genes": n_genes}
+        if signals:
+            parameters["signals"] = signals
         section, cells = simulate_cells(**parameters)
         _write_section(output, section, cells, seed, gene_shift, mpp)
+        if signals:
+            write_signals(output / "truth", cells.uns["signals"])
         atlas = simulate_atlas(build_biology(seed, n_genes), seed, atlas_cells, gene_shift)
         atlas.write_h5ad(output / "atlas.h5ad", compression="gzip", compression_opts=1)
         parameters |= {"atlas_cells": atlas_cells, "gene_shift": gene_shift, "mpp": mpp}
