@@ -17,7 +17,8 @@ from tissuemake.contracts import (
     write_table,
 )
 from tissuemake.errors import InputError
-from tissuemake.imputation import held_out, impute, neighbors, reference_based
+from tissuemake.evaluation import held_out
+from tissuemake.imputation import impute, neighbors, reference_based
 
 
 def log_normal(counts):

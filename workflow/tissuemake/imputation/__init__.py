@@ -17,7 +17,8 @@ from tissuemake.contracts import (
     write_anndata,
 )
 from tissuemake.errors import InputError, refuse_unknown_method
-from tissuemake.imputation import held_out, neighbors, reference_based
+from tissuemake.evaluation import held_out
+from tissuemake.imputation import neighbors, reference_based
 from tissuemake.provenance import measured
 
 METHODS = ("reference", "neighbors")

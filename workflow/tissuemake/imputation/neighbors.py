@@ -6,7 +6,7 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.spatial import cKDTree
 
-from tissuemake.imputation.held_out import assemble, deal, most_genes, score, variable_genes
+from tissuemake.evaluation.held_out import assemble, deal, most_genes, score, variable_genes
 
 COMPONENTS = 50
 # Nearest spots of the first ring of a hexagonal lattice, and of the first two.

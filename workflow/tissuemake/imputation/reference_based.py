@@ -8,8 +8,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from tissuemake.errors import InputError
+from tissuemake.evaluation.held_out import assemble, deal, most_genes, score
 from tissuemake.genes import match_genes
-from tissuemake.imputation.held_out import assemble, deal, most_genes, score
 from tissuemake.least_squares import solve_nnls
 
 FEWEST_GENES = 10
