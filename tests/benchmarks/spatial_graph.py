@@ -81,7 +81,10 @@ def main() -> None:
         run_in_processes(bench, tests, seeds, only, given.jobs)
     default = bench.own if given.steps else REPOSITORY / "results" / "evaluation"
     output = given.output or default / "spatial_graph.parquet"
-    text = render(summary(write(run(bench, tests, seeds, only), output)))
+    rows = run(bench, tests, seeds, only)
+    if rows.empty:
+        sys.exit(f"no test of {', '.join(tests)} has a method {' or '.join(only)}")
+    text = render(summary(write(rows, output)))
     if given.steps:
         text = f"TRIAL RUN of {given.steps} steps: these numbers say nothing.\n\n{text}"
     print(text)

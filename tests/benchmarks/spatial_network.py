@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -94,24 +94,18 @@ def answer(bench: Bench, question: Question, method: str, *, centre: bool) -> tu
     folder, taught = trained(bench, question.problem.train, teacher, question.seed)
     with costing() as cost:
         model = loaded(folder)
-        hidden = np.array([gene in question.unseen for gene in model.genes])
         wanted = [question.genes[i] for i in question.scored]
-        said = []
-        for slide in question.test:
-            section = section_of(slide.path, model.genes, method, question.seed)
-            predicted = model.predict(section, hidden, centre=centre)
-            said.append(chosen(predicted, list(model.genes), wanted))
+        said = [
+            predicted(
+                model,
+                section_of(model, slide.path, method, question.seed),
+                question.unseen,
+                wanted,
+                centre=centre,
+            )
+            for slide in question.test
+        ]
     return said, cost.and_before(taught)
-
-
-def chosen(predicted: np.ndarray, genes: list[str], wanted: list[str]) -> np.ndarray:
-    """Columns of `wanted`; a gene that the vocabulary lacks is said to be constant."""
-    place = {gene: i for i, gene in enumerate(genes)}
-    found = np.zeros((len(predicted), len(wanted)))
-    for column, gene in enumerate(wanted):
-        if gene in place:
-            found[:, column] = predicted[:, place[gene]]
-    return found
 
 
 @lru_cache(maxsize=2)
@@ -122,11 +116,26 @@ def loaded(folder: Path):
     return load_sagefm(folder)
 
 
-def section_of(path: Path, genes: Sequence[str], method: str = SAGEFM, seed: int = 0):
-    """A section as the network sees it, with its own neighbours or as `method` disturbs them."""
+def section_of(model, path: Path, method: str, seed: int):
+    """A section as the model sees it, with its own neighbours or as `method` disturbs them."""
     from tissuemake.models.sagefm.graph import shuffled, turned
-    from tissuemake.models.sagefm.section import read_section
 
     spots = read_anndata(path, FILTERED)
-    section = read_section(spots, genes, turned(spots, seed) if method == TURNED else None)
-    return replace(section, neighbors=shuffled(section.neighbors, seed)) if method == SHUFFLED else section
+    section = model.read(spots, str(path))
+    if method == SHUFFLED:
+        return replace(section, neighbors=shuffled(section.neighbors, seed))
+    return replace(section, neighbors=turned(spots, seed)) if method == TURNED else section
+
+
+def predicted(model, section, unseen: Collection[str], wanted: Sequence[str], **asked: bool) -> np.ndarray:
+    """What the model says of the genes `wanted` (spots, wanted), `unseen` hidden; `asked` as of ``predict``.
+
+    A gene that the vocabulary lacks is said to be constant.
+    """
+    place = {gene: i for i, gene in enumerate(model.genes)}
+    known = [i for i, gene in enumerate(wanted) if gene in place]
+    said = np.zeros((len(section), len(wanted)))
+    hidden = np.array([gene in unseen for gene in model.genes])
+    columns = np.array([place[wanted[i]] for i in known])
+    said[:, known] = model.predict(section, hidden, genes=columns, **asked)
+    return said

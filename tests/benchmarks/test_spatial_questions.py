@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from benchmarks import spatial_questions as questions
 from benchmarks.spatial_baselines import OWN, SIMPLE, answer, between, centred, methods, ridge_weights
-from benchmarks.spatial_network import chosen
+from benchmarks.spatial_network import predicted
 from benchmarks.spatial_questions import Question, Slide
 from benchmarks.spatial_sections import HELD_OUT_SECTIONS, Problem
 from tissuemake.evaluation.expression_metrics import gene_correlations
@@ -127,6 +127,17 @@ def test_a_seed_hides_three_tenths_and_others_hide_other_genes(question, monkeyp
     assert (one.hidden == [gene in one.unseen for gene in one.genes]).all()
 
 
+class Model:
+    """Says of every gene its place in the vocabulary, and nothing but 9 of what is not hidden."""
+
+    genes = ("A", "B", "C")
+
+    def predict(self, section, hidden, *, genes, centre=True):
+        whole = np.where(hidden, np.arange(3.0), 9.0) if centre else np.full(3, -1.0)
+        return np.tile(whole[genes], (len(section), 1))
+
+
 def test_a_gene_outside_the_vocabulary_is_said_to_be_constant():
-    said = chosen(np.arange(6.0).reshape(3, 2), ["A", "B"], ["B", "Z"])
-    assert np.allclose(said, [[1, 0], [3, 0], [5, 0]])
+    said = predicted(Model(), range(4), {"B", "C", "Z"}, ["C", "Z", "B"])
+    assert np.allclose(said, [[2, 0, 1]] * 4)
+    assert np.allclose(predicted(Model(), range(4), {"B"}, ["B", "Z"], centre=False), [[-1, 0]] * 4)
