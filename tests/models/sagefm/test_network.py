@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from models.sagefm.toy_section import QUICK, section
+from tissuemake.models.sagefm.architecture import PRESETS
 from tissuemake.models.sagefm.clique import CliqueNetwork
 from tissuemake.models.sagefm.lessons import Pupil
 from tissuemake.models.sagefm.network import RingNetwork
@@ -123,3 +124,15 @@ def test_a_clique_is_a_perceptron_on_its_mean():
         rings=(torch.from_numpy(rows.mean(axis=0)) - lesson.level)[None, None] / network.sd
     )
     torch.testing.assert_close(network.embed(lesson)[0], nodes[0], rtol=1e-3, atol=1e-4)
+
+
+def test_presets_have_the_sizes_that_they_claim():
+    millions = {}
+    for name, preset in PRESETS.items():
+        shape = preset.architecture
+        with torch.device("meta"):
+            network = RingNetwork(
+                shape, Loadings(torch.zeros(shape.genes, shape.loadings), torch.ones(shape.loadings))
+            )
+        millions[name] = sum(weight.numel() for weight in network.parameters()) / 1e6
+    assert millions["tiny"] < 1 < millions["small"] < 5 < 20 < millions["base"] < 30

@@ -85,14 +85,14 @@ PRESETS = {
         Schedule(steps=600, learning_rate=3e-3, weight_decay=0.05, validate_every=150),
     ),
     "small": Preset(
-        Architecture(genes=8000, loadings=64, width=1024, latent=48, heads=8),
+        Architecture(genes=8000, loadings=64, width=512, latent=48),
         Schedule(steps=20_000, learning_rate=1e-3, weight_decay=0.05, validate_every=500),
         batch=512,
         valid_spots=2048,
     ),
-    # 14,558 genes are the vocabulary of the paper.
+    # 22 M parameters; 14,558 genes are the vocabulary of the paper.
     "base": Preset(
-        Architecture(genes=14_558, loadings=256, width=2048, latent=96, heads=8),
+        Architecture(genes=14_558, loadings=256, width=1536, latent=96),
         Schedule(steps=100_000, learning_rate=5e-4, weight_decay=0.05, validate_every=1000),
         batch=1024,
         valid_spots=4096,
