@@ -73,6 +73,12 @@ def test_deconvolve_wants_a_model_or_a_reference():
     assert "--model" in done.stderr and "remedy:" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_imputing_by_a_model_wants_the_model():
+    done = tissuemake("impute", "filtered.h5ad", "-o", "out.h5ad", "--method", "sagefm")
+    assert done.returncode == 1
+    assert "--model" in done.stderr and "pretrain-sagefm" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_pretrain_says_what_prepares_a_reference(tmp_path):
     done = tissuemake("pretrain", str(tmp_path / "reference.h5ad"), "-o", str(tmp_path / "model"))
     assert done.returncode == 1

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from tissuemake.cli.options import Aliases, Orthologs, Output, Seed, app
+from tissuemake.cli.options import Aliases, Gpus, Orthologs, Output, Seed, app
+from tissuemake.errors import InputError
 from tissuemake.sheets import Reference
 
 
@@ -43,17 +44,32 @@ def reference(
 def impute(
     filtered: Annotated[Path, typer.Argument(help="h5ad written by `filter`.")],
     output: Output,
-    method: Annotated[str, typer.Option(help="reference or neighbors.")] = "neighbors",
+    method: Annotated[str, typer.Option(help="reference, neighbors, or sagefm with --model.")] = "neighbors",
+    model: Annotated[str, typer.Option(help="sagefm: folder of a pretrained model, or a hub id.")] = "",
     reference: Annotated[Path | None, typer.Option(help="Folder written by `reference`.")] = None,
     proportions: Annotated[Path | None, typer.Option(help="Table written by `deconvolve`.")] = None,
     held_out_genes: Annotated[int, typer.Option(help="Genes hidden to score the prediction.")] = 200,
     aliases: Aliases = None,
+    gpus: Gpus = 0,
     seed: Seed = 0,
 ) -> None:
     """Predict genes, scored on hidden ones.
 
     Example: tissuemake impute filtered.h5ad -o neighbors.h5ad
+
+    Example: tissuemake impute filtered.h5ad --method sagefm --model sagefm -o sagefm.h5ad
     """
+    if method == "sagefm":
+        if not model:
+            raise InputError(
+                "no_model",
+                "--method sagefm needs --model.",
+                "Name the folder that `pretrain-sagefm` wrote, or a hub id.",
+            )
+        from tissuemake.models.sagefm.impute import impute_sagefm
+
+        impute_sagefm(filtered, model, output, seed=seed, held_out_genes=held_out_genes, gpus=gpus)
+        return
     from tissuemake import imputation
 
     imputation.impute(

@@ -1,0 +1,51 @@
+"""Commands around the spatial graph model: pretrain it on sections, turn spots into numbers with it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tissuemake.cli.options import Gpus, Output, Seed, app
+
+Model = Annotated[str, typer.Option(help="Folder of a pretrained model, or a hub id.")]
+
+
+@app.command()
+def pretrain_sagefm(
+    sections: Annotated[list[Path], typer.Argument(help="h5ad files written by `filter`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
+    preset: Annotated[str, typer.Option(help="tiny (CPU), small or base (one large GPU).")] = "tiny",
+    graph: Annotated[str, typer.Option(help="rings, or clique for the published recipe.")] = "rings",
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="Where a killed training goes on from; NAME-checkpoints if not given.")
+    ] = None,
+    gpus: Gpus = 0,
+    seed: Seed = 0,
+) -> None:
+    """Pretrain the spatial graph model on sections; it predicts hidden genes of others.
+
+    Example: tissuemake pretrain-sagefm a/filtered.h5ad b/filtered.h5ad -o sagefm --preset tiny
+    """
+    from tissuemake.models.sagefm import pretrain
+
+    kept = checkpoints or output.with_name(f"{output.name}-checkpoints")
+    pretrain.pretrain_sagefm(
+        sections, output, preset=preset, graph=graph, seed=seed, gpus=gpus, checkpoints=kept
+    )
+    typer.echo(f"{output}: use it with tissuemake impute SAMPLE.h5ad --method sagefm --model {output}")
+
+
+@app.command()
+def embed_spots(
+    filtered: Annotated[Path, typer.Argument(help="h5ad written by `filter`.")],
+    model: Model,
+    output: Output,
+    gpus: Gpus = 0,
+) -> None:
+    """Turn every spot and what lies around it into numbers.
+
+    Example: tissuemake embed-spots filtered.h5ad --model sagefm -o spots.h5ad
+    """
+    from tissuemake.models.sagefm.encode import embed_sagefm
+
+    embed_sagefm(filtered, model, output, gpus=gpus)
