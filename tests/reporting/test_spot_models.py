@@ -63,14 +63,13 @@ def test_labels_are_counted_and_those_the_probe_saw_are_told(graphed):
 def test_pairs_are_ranked_by_p_and_an_empty_table_is_no_error(graphed):
     table = contracts.read_table(graphed.perturbation[MODEL], contracts.PERTURBATION)
     (found,) = perturbations(SpotModels(perturbation={MODEL: table}))
-    assert found["asked"] == 20 and found["below"] == int((table["pvalue"] < 0.05).sum())
-    assert [row["p"] for row in found["rows"]] == sorted(table["pvalue"])[:15]
-    assert found["rows"][0]["effect"] == pytest.approx(-0.1)
-    corrected = table.assign(pvalue_fdr=table["pvalue"][::-1].to_numpy())
-    (found,) = perturbations(SpotModels(perturbation={MODEL: corrected}))
-    assert found["corrected"] and found["rows"][0]["ligand"] == "LIG0"
-    (found,) = perturbations(SpotModels(perturbation={MODEL: table.iloc[:0]}))
-    assert found["rows"] == [] and found["asked"] == 0
+    assert found["asked"] == 20 and found["below"] == 2
+    assert [row["pvalue_fdr"] for row in found["rows"]] == sorted(table["pvalue_fdr"])[:15]
+    assert found["rows"][0]["ligand"] == "LIG19" and found["rows"][0]["effect"] == pytest.approx(-0.1)
+    none = table.iloc[:0]
+    none.attrs["tissuemake"] = {"reason": "7 spots are too few."}
+    (found,) = perturbations(SpotModels(perturbation={MODEL: none}))
+    assert (found["rows"], found["asked"], found["reason"]) == ([], 0, "7 spots are too few.")
 
 
 def test_an_embedding_that_cannot_be_read_is_named(tmp_path):

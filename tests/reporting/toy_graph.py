@@ -68,9 +68,16 @@ class GraphToy(Toy):
             {
                 "ligand": [f"LIG{i}" for i in range(n)],
                 "receptor": ["<i>REC</i>", *(f"REC{i}" for i in range(1, n))],
+                "target": ["<i>REC</i>", "TARGET1", *(f"REC{i}" for i in range(2, n))],
                 "effect": np.linspace(0.9, -0.1, n),
                 "swapped_effect": 0.05,
+                "random_effect": np.nan,
+                "zscore": np.linspace(0.1, 9, n),
                 "pvalue": np.linspace(0.9, 0.0, n) ** 2,
+                "pvalue_fdr": np.linspace(0.9, 0.0, n),
+                "direction": 0.5,
+                "network_effect": 0.02,
+                "network_swapped_effect": 0.01,
             }
         )
         self.perturbation = {MODEL: self._path(f"perturbation/{MODEL}.parquet")}

@@ -141,7 +141,8 @@ rule perturb_spots:
         gpu=lambda wildcards, input: int(input.size_mb > LARGE_MB),
     params:
         model=sagefm_model(),
-        pairs=branch(PAIRS == BUNDLED_PAIRS, then=PAIRS, otherwise=sources.local_path(PAIRS)),
+        # Empty: those inside the package.
+        pairs=branch(PAIRS == BUNDLED_PAIRS, then="", otherwise=sources.local_path(PAIRS)),
         seed=config["seed"],
     script:
         "../scripts/perturb_spots.py"

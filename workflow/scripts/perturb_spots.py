@@ -10,8 +10,8 @@ with logged(snakemake.log[0]):
     perturb_spots(
         Path(snakemake.input.filtered),
         snakemake.params.model,
-        snakemake.params.pairs,
         Path(snakemake.output.perturbation),
+        pairs=Path(snakemake.params.pairs) if snakemake.params.pairs else None,
         seed=snakemake.params.seed,
         gpus=snakemake.resources.get("gpu", 0),
     )

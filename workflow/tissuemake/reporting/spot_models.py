@@ -18,6 +18,7 @@ LABELS = "Labels, learnt on other samples"
 SURE_OF = "Probability of the label"
 TOP_PAIRS = 15
 SIGNIFICANT = 0.05
+ANSWERS = ("effect", "swapped_effect", "random_effect", "pvalue_fdr", "network_effect")
 
 
 @dataclass(frozen=True)
@@ -108,30 +109,29 @@ def annotations(found: SpotModels, noun: str) -> list[dict]:
 
 
 def perturbations(found: SpotModels) -> list[dict]:
-    """Of each model the pairs it answers most clearly, smallest p first, and how many were asked."""
-    described = []
-    for name, table in found.perturbation.items():
-        p = "pvalue_fdr" if "pvalue_fdr" in table else "pvalue"
-        ranked = table.assign(size=table["effect"].abs()).sort_values(
-            [p, "size"], ascending=[True, False], kind="stable"
-        )
-        largest = float(np.nanmax(np.abs(table[["effect", "swapped_effect"]].to_numpy(float)), initial=0.0))
-        described.append(
+    """Of each model the pairs whose answer is clearest, smallest false discovery rate first."""
+    return [{"method": name, **clearest_pairs(table)} for name, table in found.perturbation.items()]
+
+
+def clearest_pairs(table: pd.DataFrame) -> dict:
+    """Return ``asked``, ``below`` (pairs with a false discovery rate below 5%), ``reason`` and the first ``rows``."""
+    ranked = table.assign(size=table["zscore"].abs()).sort_values(
+        ["pvalue_fdr", "size"], ascending=[True, False], kind="stable"
+    )
+    largest = (
+        float(np.nanmax(np.abs(table[["effect", "swapped_effect"]].to_numpy(float)), initial=0.0)) or 1.0
+    )
+    return {
+        "asked": len(table),
+        "below": int((table["pvalue_fdr"] < SIGNIFICANT).sum()),
+        "reason": str(table.attrs.get("tissuemake", {}).get("reason", "")),
+        "rows": [
             {
-                "method": name,
-                "asked": len(table),
-                "below": int((table[p] < SIGNIFICANT).sum()),
-                "corrected": p == "pvalue_fdr",
-                "rows": [
-                    {
-                        **{key: str(row[key]) for key in ("ligand", "receptor")},
-                        "effect": float(row["effect"]),
-                        "swapped": float(row["swapped_effect"]),
-                        "p": float(row[p]),
-                        "bar": figures.share_bar(abs(row["effect"]) / largest if largest else 0.0),
-                    }
-                    for _, row in ranked.head(TOP_PAIRS).iterrows()
-                ],
+                **{key: str(row[key]) for key in ("ligand", "receptor", "target")},
+                **{key: float(row[key]) for key in ANSWERS},
+                "slides": int(row.get("slides", 1)),
+                "bar": figures.share_bar(abs(row["effect"]) / largest),
             }
-        )
-    return described
+            for _, row in ranked.head(TOP_PAIRS).iterrows()
+        ],
+    }
