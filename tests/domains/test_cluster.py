@@ -6,7 +6,8 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from tissuemake.contracts import DOMAINS, read_table
-from tissuemake.domains.cluster import by_size, cluster_domains
+from tissuemake.domains.cluster import cluster_domains
+from tissuemake.domains.clusterers import by_size
 
 
 def domains_of(adata, written, tmp_path, **options):

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from tissuemake.contracts import DOMAINS, FILTERED, read_anndata, write_table
+from tissuemake.domains.clusterers import leiden_labels
 from tissuemake.domains.image_features import image_embedding, join_blocks, read_tile_vectors
 from tissuemake.domains.neighbors import microns, neighborhood_mean, neighborhood_radius
 from tissuemake.expression import most_variable
@@ -20,7 +20,6 @@ from tissuemake.provenance import measured
 RESOLUTION = 0.5
 COMPONENTS = 15
 VARIABLE_GENES = 2000
-NEIGHBORS = 15
 # A cell or a bin tells its type, not its domain: there the neighbourhood counts more, as BANKSY advises.
 NEIGHBORHOOD_WEIGHT = {"spot": 0.5, "bin": 0.8, "cell": 0.8}
 
@@ -114,36 +113,3 @@ def spatial_embedding(
     """
     around = neighborhood_mean(expression, positions, radius_um)
     return np.hstack([np.sqrt(1 - weight) * expression, np.sqrt(weight) * around])
-
-
-def leiden_labels(embedding: np.ndarray, resolution: float, seed: int = 0) -> np.ndarray:
-    """Cluster the rows of `embedding` by Leiden on 15 nearest neighbours; labels are ordered by size."""
-    import scanpy as sc
-    from sklearn.neighbors import kneighbors_graph
-
-    n = len(embedding)
-    if n < 4 or np.ptp(embedding) == 0:
-        return np.full(n, "1", dtype=object)
-    # scanpy.pp.neighbors would compile for seven seconds in every job. This takes as long for 40,000
-    # observations, is exact, and grows with their square.
-    near = kneighbors_graph(embedding, min(NEIGHBORS, n - 1), mode="connectivity")
-    bare = ad.AnnData(np.zeros((n, 1), np.float32))
-    sc.tl.leiden(
-        bare,
-        resolution=resolution,
-        adjacency=near.maximum(near.T).tocsr(),
-        random_state=seed,
-        flavor="igraph",
-        n_iterations=-1,
-        directed=False,
-    )
-    return by_size(bare.obs["leiden"].to_numpy().astype(str))
-
-
-def by_size(labels: np.ndarray) -> np.ndarray:
-    """Rename labels to "1", "2", … from the largest group to the smallest."""
-    codes, names = pd.factorize(labels, sort=True)
-    sizes = np.bincount(codes, minlength=len(names))
-    rank = np.empty(len(names), dtype=int)
-    rank[np.argsort(-sizes, kind="stable")] = np.arange(1, len(names) + 1)
-    return rank[codes].astype(str).astype(object)
