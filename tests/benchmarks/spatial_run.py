@@ -15,7 +15,11 @@ from benchmarks.spatial_network import Bench
 from benchmarks.spatial_rows import COLUMNS, as_table
 
 # Each has `parts(test)`: problems and methods, and `score(bench, test, problem, method, seed)`: rows.
-MODULES = dict.fromkeys(spatial_masked.TESTS, "benchmarks.spatial_masked")
+MODULES = dict.fromkeys(spatial_masked.TESTS, "benchmarks.spatial_masked") | {
+    "panel": "benchmarks.spatial_panel",
+    "layers": "benchmarks.spatial_layers",
+    "labels": "benchmarks.spatial_labels",
+}
 TESTS = tuple(MODULES)
 
 
