@@ -98,7 +98,7 @@ def test_a_section_of_the_cohort_has_no_held_out_score(model, taught, folder):
 def test_embedding_is_one_vector_per_spot(model, asked, folder):
     embed_sagefm(asked, model, folder / "embedding.h5ad")
     found = read_anndata(folder / "embedding.h5ad", SPOT_EMBEDDINGS)
-    assert found.shape == (256, QUICK.architecture.latent) and np.isfinite(found.X).all()
+    assert found.shape == (256, 2 * QUICK.architecture.latent) and np.isfinite(found.X).all()
     assert found.obs_names.tolist() == section(1).obs_names.tolist()
 
 

@@ -61,14 +61,27 @@ class Pupil:
         self.level = np.where(section.measured, own, mean)
         self._read: dict[bytes, Tensor] = {}
 
-    def residuals(self, rows: np.ndarray) -> np.ndarray:
-        """As of the section; kept in memory where a section is small."""
-        return self.section.residuals(rows, self.rates) if self._kept is None else self._kept[rows]
+    @cached_property
+    def _small(self) -> bool:
+        return 4 * len(self.section) * len(self.sd) <= BYTES_IN_MEMORY
 
     @cached_property
-    def _kept(self) -> np.ndarray | None:
-        small = 4 * len(self.section) * len(self.sd) <= BYTES_IN_MEMORY
-        return self.section.residuals(np.arange(len(self.section)), self.rates) if small else None
+    def _residuals(self) -> np.ndarray:
+        return self.section.residuals(np.arange(len(self.section)), self.rates)
+
+    def residuals(self, rows: np.ndarray) -> np.ndarray:
+        """As of the section; kept in memory where a section is small."""
+        return self._residuals[rows] if self._small else self.section.residuals(rows, self.rates)
+
+    @cached_property
+    def _log_values(self) -> np.ndarray | sp.csr_matrix:
+        """As `log_values`; dense where a section is small, in which means are found thrice as fast."""
+        return self.log_values.toarray() if self._small else self.log_values
+
+    def standardised(self, weights: sp.csr_matrix) -> np.ndarray:
+        """Weighted means (n, V) of log values, for `weights` (n, observations), in deviations from the level."""
+        means = weights @ self._log_values
+        return ((means.toarray() if sp.issparse(means) else means) - self.level) / self.sd
 
     def components(self, lacking: np.ndarray) -> Tensor:
         """Return those of all observations (n, d) when the genes `lacking` (V,) are hidden; kept for next time."""
@@ -115,7 +128,10 @@ class Pupil:
         nodes, place = nodes[first:], place.reshape(index.shape) - first
         lacking = ~section.measured | (hidden if everywhere else False)
         unseen = np.broadcast_to(hidden, (len(centres), len(self.sd))) | ~section.measured
-        target = (self.log_values[centres].toarray() - self.level) / self.sd
+        rows = np.arange(len(centres))
+        target = self.standardised(
+            _average(rows, centres, np.ones(len(centres)), (len(centres), len(section)))
+        )
         return Lesson(
             own=torch.from_numpy(self.residuals(centres)),
             hidden=torch.from_numpy(unseen),
@@ -127,7 +143,7 @@ class Pupil:
             distance=torch.from_numpy(near.distance[centres]),
             angle=torch.from_numpy(near.angle[centres] + np.float32(turn)),
             rings=torch.from_numpy(self._ring_means(index, near.ring[centres], lacking)),
-            target=torch.from_numpy(target.astype(np.float32)),
+            target=torch.from_numpy(target),
             asked=torch.from_numpy(unseen & section.measured),
             level=torch.from_numpy(self.level),
         )
@@ -139,12 +155,18 @@ class Pupil:
             inside = (ring == number) & (index >= 0)
             count = inside.sum(axis=1)
             rows = np.repeat(np.arange(len(index)), count)
-            share = np.repeat(1 / np.maximum(count, 1), count).astype(np.float32)
-            average = sp.csr_matrix((share, (rows, index[inside])), shape=(len(index), len(self.section)))
+            share = np.repeat(1 / np.maximum(count, 1), count)
+            average = _average(rows, index[inside], share, (len(index), len(self.section)))
             some = count > 0
-            means[some, number] = ((average[some] @ self.log_values).toarray() - self.level) / self.sd
+            means[some, number] = self.standardised(average[some])
         means[:, :, lacking] = 0
         return means
+
+
+def _average(
+    rows: np.ndarray, columns: np.ndarray, share: np.ndarray, shape: tuple[int, int]
+) -> sp.csr_matrix:
+    return sp.csr_matrix((share.astype(np.float32), (rows, columns)), shape=shape)
 
 
 def draw_lesson(pupil: Pupil, spots: np.ndarray, size: int, masking: Masking, seed: int) -> Lesson:
