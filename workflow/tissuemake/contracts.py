@@ -115,16 +115,31 @@ DOMAINS = TableContract("domains", "cluster_domains", index="barcode")
 TUMOR = TableContract("tumor", "detect_tumor", index="barcode", columns=("probability",), numeric=True)
 # `probability` is of the label that stands there.
 ANNOTATION = TableContract("annotation", "annotate_spots", index="barcode", columns=("label", "probability"))
-# A row per pair: change of the receptor's spot when the ligand rises around it, and with sender and receiver swapped.
-PERTURBATION = TableContract(
-    "perturbation", "perturb_spots", columns=("ligand", "receptor", "effect", "swapped_effect", "pvalue")
-)
 MORAN = TableContract("moran", "spatial_statistics", index="gene", columns=("I", "pval_norm_fdr"))
 NEIGHBORHOOD = TableContract(
     "neighborhood_enrichment", "spatial_statistics", columns=("domain_a", "domain_b", "zscore", "count")
 )
 LIGAND_RECEPTOR = TableContract(
     "ligand_receptor", "spatial_statistics", columns=("ligand", "receptor", "score", "morans_i", "pvalue")
+)
+# A row per ligand and target; effects are changes of the target in its SDs.
+PERTURBATION = TableContract(
+    "perturbation",
+    "perturb_spots",
+    columns=(
+        "ligand",
+        "receptor",
+        "target",
+        "effect",
+        "swapped_effect",
+        "random_effect",
+        "zscore",
+        "pvalue",
+        "pvalue_fdr",
+        "direction",
+        "network_effect",
+        "network_swapped_effect",
+    ),
 )
 TILES = TableContract(
     "tiles",
