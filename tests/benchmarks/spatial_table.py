@@ -95,7 +95,7 @@ def _number(value: float, form: str) -> str:
 def _cell(row) -> str:
     if pd.isna(row.median):
         return ""
-    shape = ".0f" if row.metric in UNRANKED else ".3f"
+    shape = ".1f" if row.metric in UNRANKED else ".3f"
     text = f"**{row.median:{shape}}**" if row.winner else f"{row.median:{shape}}"
     if row.seeds > 1 and row.spread >= 0.0005:
         text += f" ±{row.spread / 2:{shape}}"

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import spatial_scale, spatial_scale_rows
 from benchmarks.spatial_graph import write
+from benchmarks.spatial_network import Bench
 from benchmarks.spatial_rows import COLUMNS, Cost, as_table, costing, rows
 from benchmarks.spatial_table import is_control, is_ours, render, summary
 
@@ -84,3 +86,21 @@ def test_what_was_asked_before_and_not_now_stays_in_the_file(tmp_path):
     assert set(COLUMNS) <= set(found.columns)
     kept = pd.read_parquet(path)
     assert kept["seconds"].notna().all() and (kept["task"] == "spatial_graph").all()
+
+
+def test_scale_has_a_row_for_each_stage_and_one_seed(tmp_path, monkeypatch):
+    asked = []
+
+    def measure(stages, sizes, work):
+        asked.append((stages, sizes))
+        cost = {"seconds": 3.0, "CPU seconds": 2.0, "us per cell": 200.0, "peak MB": 500.0}
+        return pd.DataFrame([{"stage": stages[0], "cells": sizes[0], **cost}])
+
+    monkeypatch.setattr(spatial_scale, "measure", measure)
+    bench = Bench(tmp_path, tmp_path)
+    problem, stage = next(spatial_scale_rows.parts("scale"))
+    found = as_table(spatial_scale_rows.score(bench, "scale", problem, stage, 0))
+    assert asked == [([stage], [10_000])]
+    assert found["seconds"].tolist() == [3.0, 3.0] and found["peak_memory_mb"].tolist() == [500.0, 500.0]
+    assert not list(spatial_scale_rows.score(bench, "scale", problem, stage, 1)) and len(asked) == 1
+    assert not summary(found)["winner"].any()
