@@ -1,13 +1,15 @@
 """Domains: zones are found, better with the neighbourhood; small and odd samples do not fail."""
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from tissuemake.contracts import DOMAINS, read_table
+from tissuemake.contracts import DOMAINS, SPOT_EMBEDDINGS, read_table, write_anndata
 from tissuemake.domains.cluster import cluster_domains
 from tissuemake.domains.clusterers import by_size
+from tissuemake.errors import InputError
 
 
 def domains_of(adata, written, tmp_path, **options):
@@ -61,6 +63,35 @@ def test_identical_spots_are_one_domain(wrap, written, tmp_path):
     assert set(domains_of(adata, written, tmp_path).to_numpy().ravel()) == {"1"}
 
 
+def embedded(adata, path, vectors):
+    found = ad.AnnData(vectors.astype(np.float32), obs=adata.obs[[]].copy())
+    found.obsm["spatial"], found.uns["tissuemake"] = adata.obsm["spatial"], {"method": "sagefm"}
+    write_anndata(found[::-1].copy(), path, SPOT_EMBEDDINGS)
+    return path
+
+
+def test_a_spot_embedding_gives_a_column_of_its_own_and_leaves_the_others(zoned, written, tmp_path):
+    adata = zoned()
+    zone = (adata.obs["zone"] == "1").to_numpy(float)
+    vectors = np.random.default_rng(0).normal(0, 0.2, (adata.n_obs, 6)) + 3 * zone[:, None]
+    path = embedded(adata, tmp_path / "sagefm.h5ad", vectors)
+    table = domains_of(adata, written, tmp_path, spot_embeddings={"sagefm": path})
+    assert adjusted_rand_score(zone, table["sagefm"]) > 0.95
+    pd.testing.assert_frame_equal(
+        table[["pca", "spatial"]], domains_of(adata, written, tmp_path), check_like=True
+    )
+    five = domains_of(adata, written, tmp_path, spot_embeddings={"sagefm": path}, domains=5)
+    assert five["sagefm"].nunique() == 5
+
+
+def test_an_embedding_of_other_spots_is_refused(zoned, written, tmp_path):
+    adata = zoned()
+    path = embedded(adata[:50].copy(), tmp_path / "sagefm.h5ad", np.ones((50, 3)))
+    with pytest.raises(InputError) as refused:
+        domains_of(adata, written, tmp_path, spot_embeddings={"sagefm": path})
+    assert refused.value.code == "other_spots"
+
+
 def test_labels_are_ordered_by_size():
     assert by_size(np.array(["x", "y", "y", "z", "y", "z"])).tolist() == ["3", "1", "1", "2", "1", "2"]
 
@@ -69,8 +100,6 @@ def test_labels_are_ordered_by_size():
 def test_dlpfc_layers_are_found_better_than_chance_and_than_expression_alone(
     data_dir, wrap, written, tmp_path
 ):
-    import anndata as ad
-
     source = ad.read_h5ad(data_dir / "visium_dlpfc" / "dlpfc_151673.h5ad")
     pixels = source.obsm["spatial"] / np.ptp(source.obs["array_row"]) * 1.0
     pitch = np.median(np.sort(np.linalg.norm(pixels[:500, None] - pixels[None, :], axis=2), axis=1)[:, 1])

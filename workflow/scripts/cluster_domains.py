@@ -13,4 +13,5 @@ with logged(snakemake.log[0]):
         resolution=snakemake.params.resolution,
         seed=snakemake.params.seed,
         embeddings={Path(path).stem: Path(path) for path in snakemake.input.embeddings},
+        spot_embeddings={Path(path).stem: Path(path) for path in snakemake.input.spot_embeddings},
     )

@@ -1,4 +1,4 @@
-"""Tissue domains: Leiden on expression alone, with that of the neighbourhood, and on what the stained image shows."""
+"""Tissue domains by expression alone, with that of the neighbourhood, by the stained image and by spot embeddings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from tissuemake.contracts import DOMAINS, FILTERED, read_anndata, write_table
-from tissuemake.domains.clusterers import leiden_labels
+from tissuemake.contracts import DOMAINS, FILTERED, SPOT_EMBEDDINGS, read_anndata, write_table
+from tissuemake.domains.clusterers import leiden_labels, mixture_labels
 from tissuemake.domains.image_features import image_embedding, join_blocks, read_tile_vectors
 from tissuemake.domains.neighbors import microns, neighborhood_mean, neighborhood_radius
+from tissuemake.domains.smoothing import neighborhood_size
+from tissuemake.errors import InputError
 from tissuemake.expression import most_variable
 from tissuemake.provenance import measured
 
@@ -31,6 +33,8 @@ def cluster_domains(
     resolution: float | None = None,
     seed: int = 0,
     embeddings: Mapping[str, Path] = MappingProxyType({}),
+    spot_embeddings: Mapping[str, Path] = MappingProxyType({}),
+    domains: int | None = None,
 ) -> None:
     """Write ``domains.parquet``: columns ``pca`` and ``spatial``, labels "1" (the largest domain), "2", ….
 
@@ -47,6 +51,17 @@ def cluster_domains(
         and ``{encoder}+expression`` (both, as much of each). Spots without a tile of their own, or with an
         incomplete vector, have no label there (missing); a sample without such tiles, as of bins or cells, gets no
         such columns.
+    spot_embeddings
+        Model → ``spot_embeddings/{model}.h5ad``. Each gives a column ``{model}``: mixtures on the embedding as it
+        is, not smoothed any further (`clusterers.mixture_labels`).
+    domains
+        How many the mixtures find; None: as many as `clusterers.choose_domains` says, where a spot counts for as
+        much as its share of a neighbourhood.
+
+    Raises
+    ------
+    InputError
+        ``other_spots`` when an embedding lacks spots of the sample, and those of `read_anndata`.
     """
     resolution = RESOLUTION if resolution is None else resolution
     with measured("cluster_domains", seed=seed, resolution=resolution) as provenance:
@@ -63,8 +78,25 @@ def cluster_domains(
         provenance.update(radius_um=round(radius, 3), neighborhood_weight=weight)
         for encoder, path in embeddings.items():
             labels |= image_domains(encoder, path, adata.obs_names, expression, resolution, seed)
+        shared = float(np.median(neighborhood_size(positions, radius)))
+        for model, path in spot_embeddings.items():
+            vectors = read_spot_embedding(path, adata.obs_names)
+            labels[model] = mixture_labels(vectors, domains, seed, shared=shared)
         provenance["encoders"] = [encoder for encoder in embeddings if encoder in labels]
     write_table(pd.DataFrame(labels, index=adata.obs_names), output, DOMAINS, provenance)
+
+
+def read_spot_embedding(path: Path, barcodes: pd.Index) -> np.ndarray:
+    """Vectors (spots, width) of a sample's spots, in their order."""
+    embedded = read_anndata(path, SPOT_EMBEDDINGS)
+    rows = embedded.obs_names.get_indexer(barcodes)
+    if (rows < 0).any():
+        raise InputError(
+            "other_spots",
+            f"{path} lacks {int((rows < 0).sum())} of {len(barcodes)} spots, {barcodes[rows < 0][0]} the first.",
+            f"Delete it and run again: {SPOT_EMBEDDINGS.written_by} embeds the spots that quality control kept.",
+        )
+    return np.asarray(embedded.X)[rows]
 
 
 def image_domains(
