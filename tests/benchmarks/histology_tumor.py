@@ -23,7 +23,7 @@ from tissuemake.evaluation.metrics import presence_precision, presence_rank
 from tissuemake.evaluation.splits import near_block, spatial_blocks
 from tissuemake.evaluation.tables import read_labels
 from tissuemake.files import atomic
-from tissuemake.models.histology_heads.held_out_heads import FOLDS, LEAST_BUFFER_UM
+from tissuemake.models.held_out import FOLDS, LEAST_BUFFER_UM
 from tissuemake.models.histology_heads.tumor import detect_tumor, fit_tumor
 
 TEST = "tumour"

@@ -15,7 +15,7 @@ from tissuemake.files import atomic, read_json, remove, sha256, write_json, writ
 from tissuemake.models.curve import Curve
 
 FORMAT = 1
-KINDS = ("sparank", "spafoundation", "sagefm", "quadflow", "expression", "tumor")
+KINDS = ("sparank", "spafoundation", "sagefm", "quadflow", "expression", "tumor", "annotation")
 WEIGHTS, CONFIG, TRAINING, CARD = "model.safetensors", "config.json", "training.parquet", "README.md"
 FILES = (WEIGHTS, CONFIG, TRAINING, CARD)
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")

@@ -8,13 +8,9 @@ import pandas as pd
 
 from tissuemake.evaluation.metrics import presence_precision, presence_rank
 from tissuemake.evaluation.splits import near_block, spatial_blocks
+from tissuemake.models.held_out import FOLDS, LEAST_BUFFER_UM, without_block, without_donor
 from tissuemake.models.histology_heads.logistic import LogisticHead, Part, fit_calibrated, prior_logit, usable
 from tissuemake.models.histology_heads.spot_vectors import SpotVectors
-
-FOLDS = 5
-# A neighbouring spot of ST stands 200 µm away: neither tiles nor neighbours are shared across a buffer of this.
-LEAST_BUFFER_UM = 250.0
-ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,7 @@ def fit_twins(cohort: list[Labelled], donor: str) -> dict[str, LogisticHead]:
     """Heads that did not see `donor`; where the others lack a class, heads that did not see a block of a section."""
     others = [part for part in cohort if part.section.donor != donor]
     if others and len(np.unique(np.concatenate([part.truth for part in others]))) == 2:
-        return {_without(donor): fit_together(others)[0]}
+        return {without_donor(donor): fit_together(others)[0]}
     heads = {}
     for part in cohort:
         if part.section.donor != donor:
@@ -105,42 +101,17 @@ def fit_twins(cohort: list[Labelled], donor: str) -> dict[str, LogisticHead]:
                     *(own[away] for own in (part.rows, part.vectors, part.truth, part.fold, part.near)),
                 )
                 # Serial sections of the donor show the same glands: they stay out.
-                heads[_without_block(part.section.sample, fold)] = fit_together([*others, rest], prior)[0]
+                heads[without_block(part.section.sample, fold)] = fit_together([*others, rest], prior)[0]
     return heads
-
-
-def _without(donor: str) -> str:
-    return f"without donor {donor}"
-
-
-def _without_block(sample: str, fold: int) -> str:
-    return f"without block {fold} of {sample}"
-
-
-def head_of_spots(section: SpotVectors, config: dict) -> np.ndarray:
-    """Name of the head (spots,) that each spot is asked of."""
-    asked = np.full(section.spots.n_obs, ALL, dtype=object)
-    if section.donor not in config["donors"].values():
-        return asked
-    if _without(section.donor) in config["heads"]:
-        asked[:] = _without(section.donor)
-        return asked
-    if section.sample in config["donors"]:
-        # The same positions and seed give the same blocks as in fitting.
-        blocks = spatial_blocks(section.positions, FOLDS, config["seed"])
-        for fold in range(FOLDS):
-            if _without_block(section.sample, fold) in config["heads"]:
-                asked[blocks == fold] = _without_block(section.sample, fold)
-    return asked
 
 
 def twin_scores(part: Labelled, heads: dict[str, LogisticHead]) -> dict | None:
     """AUROC and AUPRC of a section's labels by its twins; None where there are none, or only one class is asked."""
     logit = np.full(len(part.truth), np.nan)
-    if _without(part.section.donor) in heads:
-        logit = heads[_without(part.section.donor)].logit(part.vectors)
+    if without_donor(part.section.donor) in heads:
+        logit = heads[without_donor(part.section.donor)].logit(part.vectors)
     for fold in range(FOLDS):
-        head = heads.get(_without_block(part.section.sample, fold))
+        head = heads.get(without_block(part.section.sample, fold))
         if head is not None:
             logit[part.fold == fold] = head.logit(part.vectors[part.fold == fold])
     asked = np.isfinite(logit)

@@ -13,25 +13,24 @@ from tissuemake.contracts import FILTERED, TUMOR, read_anndata, write_table
 from tissuemake.errors import InputError
 from tissuemake.evaluation.tables import read_labels
 from tissuemake.models.curve import Curve
+from tissuemake.models.held_out import ALL, head_of_spots
 from tissuemake.models.histology_heads.held_out_heads import (
-    ALL,
     Labelled,
     fit_together,
     fit_twins,
     has_several_donors,
-    head_of_spots,
     label_spots,
     relative,
     twin_scores,
 )
 from tissuemake.models.histology_heads.logistic import LogisticHead, log_loss
-from tissuemake.models.histology_heads.record import head_card, solved_curve
 from tissuemake.models.histology_heads.spot_vectors import (
     SpotVectors,
     can_be_held_out,
     read_spot_vectors,
     refuse_other_encoder,
 )
+from tissuemake.models.record import head_card, solved_curve
 from tissuemake.models.store import load_model, save_model, weights_hash
 from tissuemake.provenance import measured
 
@@ -147,7 +146,7 @@ def detect_tumor(filtered: Path, embeddings: Path, model: Path | str, output: Pa
         heads = {
             name: LogisticHead(weight[row], float(bias[row])) for row, name in enumerate(config["heads"])
         }
-        asked = head_of_spots(section, config)
+        asked = head_of_spots(section.sample, section.donor, section.positions, config)
         vectors = section.standardised if config["within_section"] else section.vectors
         probability = np.full(section.spots.n_obs, np.nan)
         for name in dict.fromkeys(asked):
