@@ -8,6 +8,7 @@ from benchmarks import spatial_labels, spatial_layers
 from benchmarks.spatial_labels import PROBLEMS, probe
 from benchmarks.spatial_layers import leiden, smoothed
 from benchmarks.test_spatial_panel import cells
+from tissuemake.domains import clusterers
 from tissuemake.evaluation.metrics import adjusted_rand
 
 
@@ -45,6 +46,15 @@ def test_leiden_is_asked_for_as_many_domains_as_there_are_layers():
     centres = np.eye(7) * 12
     found = leiden(centres[truth] + rng.normal(size=(420, 7)), 0)
     assert len(np.unique(found)) == 7 and adjusted_rand(found, truth) > 0.95
+
+
+@pytest.mark.parametrize("per_resolution", [5, 100])
+def test_leiden_looks_for_the_resolution_on_either_side(per_resolution, monkeypatch):
+    def labels(rows, resolution, seed):
+        return np.arange(len(rows)) % max(1, round(per_resolution * resolution))
+
+    monkeypatch.setattr(clusterers, "leiden_labels", labels)
+    assert len(np.unique(leiden(np.random.default_rng(0).normal(size=(90, 3)), 0))) == 7
 
 
 def test_smoothing_averages_a_spot_with_two_rings_and_nobody_else():
