@@ -12,6 +12,7 @@ from reporting.toy_graph import LABELS, MODEL, WIDTH, GraphToy
 from reporting.toy_tissue import SAMPLE
 from tissuemake import contracts, files
 from tissuemake.errors import InputError
+from tissuemake.reporting.cohort_page import report_cohort
 from tissuemake.reporting.delivery import deliver_sample
 from tissuemake.reporting.sample_page import report_sample
 from tissuemake.reporting.spot_models import SpotModels, annotations, perturbations, read_record
@@ -127,3 +128,15 @@ def test_the_page_shows_domains_labels_pairs_and_the_model(driver, graph_page, s
 def test_a_page_without_such_a_model_says_nothing_of_it(toy_page):
     html = toy_page.read_text()
     assert 'id="annotation"' not in html and 'id="perturbation"' not in html
+
+
+def test_the_cohorts_page_shows_the_pairs_of_all_sections_together(graphed, tmp_path):
+    table = contracts.read_table(graphed.perturbation[MODEL], contracts.PERTURBATION).assign(slides=3)
+    contracts.write_table(table, tmp_path / "pairs.parquet", contracts.PERTURBATION)
+    asked = {"checks": {}, "rejected": {}, "rows": {}, "evaluations": [], "filtered": {}, "domains": {}}
+    asked |= {"proportions": {}, "imputed": {}}
+    report_cohort(**asked, output=tmp_path / "with.html", perturbation={MODEL: tmp_path / "pairs.parquet"})
+    report_cohort(**asked, output=tmp_path / "without.html")
+    html = (tmp_path / "with.html").read_text()
+    assert "LIG19" in html and 'id="perturbation"' in html and ">sections</th>" in html
+    assert 'id="perturbation"' not in (tmp_path / "without.html").read_text()

@@ -95,8 +95,11 @@ def test_domains_are_found_in_the_embedding_and_page_and_delivery_show_all_of_it
     )
     for job in ("report_sample sample=first", "deliver_sample sample=first"):
         assert not [name for name in shown if name not in jobs[job]]
+    jobs = plan(run, "results/report/index.html")
+    assert "perturbation/sagefm.parquet" in jobs["report_cohort"]
+    assert "perturb_cohort" in jobs
     configure(run, CONFIG, **SILENT)
-    jobs = plan(run, DELIVERY)
+    jobs = plan(run, "all")
     assert not [job for job, said in jobs.items() if "sagefm" in said]
 
 

@@ -18,6 +18,7 @@ rule cluster_domains:
         runtime=60,
     params:
         resolution=config["domains"]["resolution"],
+        domains=config["domains"]["number"],
         seed=config["seed"],
     script:
         "../scripts/cluster_domains.py"

@@ -66,6 +66,7 @@ rule report_cohort:
         ],
         domains=lambda wildcards: collect("results/samples/{sample}/domains.parquet", sample=passed_samples()),
         evaluation=collect("results/evaluation/{task}.parquet", task=TASKS),
+        perturbation=branch(PAIRS, then="results/perturbation/sagefm.parquet", otherwise=[]),
     output:
         page=report(
             "results/report/index.html",

@@ -146,3 +146,19 @@ rule perturb_spots:
         seed=config["seed"],
     script:
         "../scripts/perturb_spots.py"
+
+
+rule perturb_cohort:
+    input:
+        tables=lambda wildcards: collect(
+            "results/samples/{sample}/perturbation/sagefm.parquet", sample=passed_samples()
+        ),
+    output:
+        perturbation="results/perturbation/sagefm.parquet",
+    log:
+        "logs/perturbation/sagefm.log",
+    localrule: True
+    conda:
+        "../../envs/torch.yaml"
+    script:
+        "../scripts/perturb_cohort.py"

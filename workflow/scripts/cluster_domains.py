@@ -11,6 +11,7 @@ with logged(snakemake.log[0]):
         Path(snakemake.input.filtered),
         Path(snakemake.output.domains),
         resolution=snakemake.params.resolution,
+        domains=snakemake.params.domains,
         seed=snakemake.params.seed,
         embeddings={Path(path).stem: Path(path) for path in snakemake.input.embeddings},
         spot_embeddings={Path(path).stem: Path(path) for path in snakemake.input.spot_embeddings},

@@ -20,6 +20,9 @@ with logged(snakemake.log[0]):
         filtered=dict(zip(passed, map(Path, snakemake.input.filtered), strict=True)),
         domains=dict(zip(passed, map(Path, snakemake.input.domains), strict=True)),
         evaluations=[Path(path) for path in snakemake.input.evaluation],
+        perturbation={"sagefm": Path(str(snakemake.input.perturbation))}
+        if snakemake.input.perturbation
+        else {},
         output=Path(snakemake.output.page),
         **by_method,
     )

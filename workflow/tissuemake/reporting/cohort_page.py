@@ -1,7 +1,9 @@
 """The page of the cohort: a row per sample, failed ones in red with what to do, and who won at which task."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote
 
 import anndata as ad
@@ -11,6 +13,7 @@ from tissuemake import contracts, files
 from tissuemake.contracts import UNKNOWN, type_columns
 from tissuemake.reporting import pages, scores
 from tissuemake.reporting.comparison import doubts
+from tissuemake.reporting.spot_models import clearest_pairs
 from tissuemake.reporting.thumbnail import draw_thumbnail
 from tissuemake.reporting.type_layers import by_abundance
 
@@ -57,6 +60,7 @@ def report_cohort(
     domains: dict[str, Path],
     output: Path,
     title: str = "Cohort",
+    perturbation: Mapping[str, Path] = MappingProxyType({}),
 ) -> None:
     """Write the cohort's page.
 
@@ -76,6 +80,8 @@ def report_cohort(
         The page. Sample pages are linked at ``../samples/SAMPLE/report.html`` beside its folder.
     proportions, imputed, domains
         Sample → (method →) file, for dominant types, time and memory.
+    perturbation
+        Model → pairs of ligand and target, the sections of the cohort combined.
     """
     evaluation = read_evaluations(evaluations)
     entries = [_rejected(name, finding) for name, finding in rejected.items()]
@@ -103,6 +109,10 @@ def report_cohort(
         observations=sum(entry.numbers.get("kept", 0) for entry in entries),
         tasks=scores.cohort_tables(evaluation),
         with_models=any(entry.models for entry in entries),
+        perturbations=[
+            {"method": model, **clearest_pairs(contracts.read_table(path, contracts.PERTURBATION))}
+            for model, path in perturbation.items()
+        ],
     )
     pages.write_page(html, output)
 
