@@ -17,13 +17,13 @@ from benchmarks.spatial_rows import Cost, Row, costing, rows
 from benchmarks.spatial_sections import HER2ST, LABELLED, filtered
 from tissuemake.contracts import FILTERED, read_anndata
 from tissuemake.evaluation.annotation_scores import macro_f1
+from tissuemake.models.probe import fit_probe, within_section
 
 TEST = "labels"
 NO_LABEL = "undetermined"
 MAJORITY = "most frequent label of the teachers"
 COMPONENTS = (20, 50)
 SMOOTHED = ", smoothed"
-PENALTIES = (0.01, 0.1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -101,37 +101,14 @@ def labels(bench: Bench, section: str) -> pd.Series:
 
 
 def probe(teach: list[np.ndarray], truth: list[pd.Series], asked: np.ndarray) -> np.ndarray:
-    """Labels of `asked` (spots, k) by logistic regression; its penalty has the best macro-F1 on a teacher left out.
-
-    By accuracy the best would be to say "invasive cancer" everywhere. Vectors are standardised within each section:
-    what lies between patients is no label.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    teach = [standardised(one) for one in teach]
+    """Labels of `asked` (spots, k) by the workflow's probe; its penalty is the best on one teacher left out."""
     known = [one.notna().to_numpy() for one in truth]
-    teach = [one[here] for one, here in zip(teach, known, strict=True)]
+    vectors = [within_section(one)[here] for one, here in zip(teach, known, strict=True)]
     names = [one[here].to_numpy() for one, here in zip(truth, known, strict=True)]
-
-    def fitted(penalty: float, of: list[int]) -> LogisticRegression:
-        model = LogisticRegression(C=penalty, max_iter=500)
-        return model.fit(np.concatenate([teach[i] for i in of]), np.concatenate([names[i] for i in of]))
-
-    everyone = range(len(teach))
-    found = {}
-    for penalty in PENALTIES:
-        said = [fitted(penalty, [j for j in everyone if j != i]).predict(teach[i]) for i in everyone]
-        found[penalty] = np.mean(
-            [macro_f1(pd.Series(one), pd.Series(true)) for one, true in zip(said, names, strict=True)]
-        )
-    best = max(found, key=found.get)
-    return fitted(best, list(everyone)).predict(standardised(asked))
-
-
-def standardised(vectors: np.ndarray) -> np.ndarray:
-    """Each column of mean 0 and, where it varies, of deviation 1."""
-    spread = vectors.std(axis=0)
-    return centred(vectors) / np.where(spread > 1e-9, spread, 1)
+    section = np.repeat(np.arange(len(teach)), [len(one) for one in names])
+    folds = [(np.flatnonzero(section != i), np.flatnonzero(section == i)) for i in range(len(teach))]
+    fitted, _ = fit_probe(np.concatenate(vectors), np.concatenate(names), folds)
+    return fitted.label(within_section(asked))
 
 
 def _vectors(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,6 +26,7 @@ GENES = 250
 TRANSCRIPTS = 100.0  # a cell has of the panel, on average
 CELL_UM2 = 100.0  # of tissue to a cell: a larger section is wider, not denser
 BLOCK = 50_000
+MODEL, TAUGHT_STEPS = "model", 2
 
 
 def simulated_cells(n: int, seed: int) -> ad.AnnData:
@@ -92,8 +94,33 @@ def timed(work: Callable[[], object]) -> tuple[dict[str, float], object]:
     return {"seconds": time.perf_counter() - started, "CPU seconds": time.process_time() - worked}, result
 
 
+def embedding_of(filtered: Path) -> dict[str, float]:
+    """Cost of the workflow's step, from file to file: reading, neighbours, network, writing."""
+    from tissuemake.models.sagefm.encode import embed_sagefm
+
+    before = peak_mb()
+    with TemporaryDirectory() as folder:
+        cost, _ = timed(lambda: embed_sagefm(filtered, filtered.parent / MODEL, Path(folder) / "sagefm.h5ad"))
+    return cost | {"peak MB": peak_mb(), "data MB": before}
+
+
+def teach(filtered: Path) -> None:
+    """A model of the preset `tiny` beside the cells, hardly taught: weights cost the same whatever they say."""
+    from tissuemake.models.sagefm.architecture import PRESETS
+    from tissuemake.models.sagefm.pretrain import pretrain_sagefm
+
+    tiny = PRESETS["tiny"]
+    few = replace(tiny, schedule=replace(tiny.schedule, steps=TAUGHT_STEPS, validate_every=TAUGHT_STEPS))
+    pretrain_sagefm(
+        [filtered],
+        filtered.parent / MODEL,
+        checkpoints=filtered.parent / "checkpoints",
+        custom=few,
+    )
+
+
 # A stage is a function of the file filtered.h5ad that is run and measured in a process of its own.
-STAGES: dict[str, Callable[[Path], dict[str, float]]] = {"graph": graph_of}
+STAGES: dict[str, Callable[[Path], dict[str, float]]] = {"graph": graph_of, "embedding": embedding_of}
 
 
 def measure(stages: Sequence[str], sizes: Sequence[int], work: Path, seed: int = 0) -> pd.DataFrame:
@@ -103,6 +130,8 @@ def measure(stages: Sequence[str], sizes: Sequence[int], work: Path, seed: int =
         filtered = work / f"cells{n}_{seed}.h5ad"
         if not filtered.is_file():
             _in_own_process("simulate", filtered, n, seed)
+        if "embedding" in stages and not (work / MODEL).is_dir():
+            _in_own_process("teach", filtered)
         for stage in stages:
             cost = _in_own_process(stage, filtered)
             rows.append({"stage": stage, "cells": n, **cost, "us per cell": cost["CPU seconds"] / n * 1e6})
@@ -123,6 +152,9 @@ def _in_own_process(stage: str, filtered: Path, *more: object) -> dict[str, floa
 
 
 def _alone(stage: str, filtered: Path, *more: str) -> dict[str, float]:
+    if stage == "teach":
+        teach(filtered)
+        return {}
     if stage != "simulate":
         return STAGES[stage](filtered)
     write_anndata(simulated_cells(*map(int, more)), filtered, FILTERED)
