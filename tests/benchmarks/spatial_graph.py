@@ -65,7 +65,7 @@ def main() -> None:
             os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // given.jobs)))
     from benchmarks.spatial_network import Bench
     from benchmarks.spatial_run import TESTS, run, run_in_processes, start_log
-    from benchmarks.spatial_table import render, summary
+    from benchmarks.spatial_table import overview, render, summary
     from tissuemake.files import write_text
 
     start_log()
@@ -84,7 +84,8 @@ def main() -> None:
     rows = run(bench, tests, seeds, only)
     if rows.empty:
         sys.exit(f"no test of {', '.join(tests)} has a method {' or '.join(only)}")
-    text = render(summary(write(rows, output)))
+    table = summary(write(rows, output))
+    text = f"{overview(table)}\n\n{render(table)}"
     if given.steps:
         text = f"TRIAL RUN of {given.steps} steps: these numbers say nothing.\n\n{text}"
     print(text)

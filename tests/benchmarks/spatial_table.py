@@ -64,6 +64,31 @@ def _judged(line: tuple[str, str, str], part: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def overview(table: pd.DataFrame) -> str:
+    """Markdown: for every ranked column that the model has, its best reading beside the best of all others."""
+    lines = []
+    for (test, problem, metric), part in table.groupby(LINE, sort=False):
+        values = part.set_index("method")["median"].dropna()
+        ours = values[[name for name in values.index if is_ours(name)]]
+        others = values[
+            [name for name in values.index if not (is_ours(name) or is_control(name) or name == CEILING)]
+        ]
+        if metric in UNRANKED or ours.empty or others.empty:
+            continue
+        asked = STATED.get((test, problem, metric))
+        lines.append(
+            {
+                "test": f"{test}: {problem}",
+                "metric": metric,
+                "best baseline": f"{others.max():.3f} ({others.idxmax()})",
+                "asked for": "" if asked is None else f"{asked:.2f}",
+                "SAGE-FM": f"{ours.max():.3f}" + ("" if ours.idxmax() == OURS else f" ({ours.idxmax()})"),
+                "above all": "✓" if part["reached"].any() else "",
+            }
+        )
+    return pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True) if lines else ""
+
+
 def render(table: pd.DataFrame) -> str:
     """Markdown, a block per test and problem: a row per method, a column per metric, seconds and memory last."""
     blocks = []

@@ -8,7 +8,7 @@ from benchmarks import spatial_scale, spatial_scale_rows
 from benchmarks.spatial_graph import write
 from benchmarks.spatial_network import Bench
 from benchmarks.spatial_rows import COLUMNS, Cost, as_table, costing, rows
-from benchmarks.spatial_table import is_control, is_ours, render, summary
+from benchmarks.spatial_table import is_control, is_ours, overview, render, summary
 
 PROBLEM = "DLPFC 151673 -> 151674"
 
@@ -57,6 +57,22 @@ def test_the_median_of_seeds_stands_with_half_of_their_range_and_its_cost():
     assert found["median"][0] == 0.2 and found["seconds"][0] == 3.0
     text = render(found)
     assert "0.200" in text and "±0.150" in text and "| 3.0 " in text and "| 300 " in text
+
+
+def test_the_overview_sets_the_best_reading_beside_the_best_baseline():
+    given = {
+        "PCA + k-means": [0.2],
+        "PCA + mixture": [0.6],
+        "sagefm + k-means": [0.3],
+        "sagefm + mixture": [0.7],
+    }
+    given |= {"sagefm, neighbours shuffled": [0.9], "noise ceiling": [1.0]}
+    text = overview(summary(table(given)))
+    assert "0.600 (PCA + mixture)" in text and "0.700 (sagefm + mixture)" in text and "✓" in text
+    assert "0.32" in text and "0.9" not in text
+    assert overview(summary(table({"PCA + k-means": [0.2]}))) == ""
+    below = overview(summary(table({"PCA + k-means": [0.9], "sagefm": [0.3]})))
+    assert "✓" not in below and "| 0.300 " in below
 
 
 def test_numbers_of_things_have_no_winner():
