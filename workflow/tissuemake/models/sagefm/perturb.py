@@ -20,7 +20,7 @@ from tissuemake.provenance import measured
 
 PERMUTATIONS = 200
 # Random pairs per pair, of genes among the controls nearest in expression to its own.
-RANDOM_PAIRS, NEAREST = 50, 10
+RANDOM_PAIRS, NEAREST = 10, 10
 # The network is asked about so many spots at most: its answer is a mean.
 MOST_SPOTS = 1000
 
@@ -119,7 +119,7 @@ def perturb(adata: ad.AnnData, model: Model, *, pairs: Path | None = None, seed:
 
     effect
         Change of the target, in its SDs, while the mean of the ligand over the neighbours goes from its 5th to its
-        95th percentile; what the centre's own other genes say of either is removed (`responses`).
+        95th percentile, at equal depth and equal genes of the centre that say most of either (`responses`).
     swapped_effect
         The same with the target in the neighbours and the ligand in the centre.
     random_effect
@@ -139,7 +139,7 @@ def perturb(adata: ad.AnnData, model: Model, *, pairs: Path | None = None, seed:
     values = _values(section, panel)
     others = np.setdiff1d(np.flatnonzero(seen > 0), panel.genes)
     positions = microns(adata)
-    found = responses(values, section.log_values()[:, others], section.depth(), section.neighbors, positions)
+    found = responses(values, section.log_values()[:, others], section.depth(), section.neighbors)
     table = _observed(panel, found, positions, values.mean(axis=0), rng)
     network = _ask_network(model, section, panel, found, values.std(axis=0), rng)
     table = pd.concat([panel.pairs, table, network], axis=1)
@@ -158,22 +158,30 @@ def _observed(
     panel: Panel, found: Responses, positions: np.ndarray, level: np.ndarray, rng: np.random.Generator
 ) -> pd.DataFrame:
     ligand, target = (panel.names.get_indexer(panel.pairs[name]) for name in ("ligand", "target"))
-    both = np.concatenate([ligand, target]), np.concatenate([target, ligand])
-    motions = [rigid_motion(positions, rng) for _ in range(PERMUTATIONS)]
-    null = np.array([found.moved(motion, *both) for motion in motions])
-    effect = found.effect[both]
-    # By chance a field has no effect; the mean of the motions is not taken off, as it is noisy.
-    zscore, swapped = np.split(effect / np.maximum(null.std(axis=0), 1e-9), 2)
+    motions = np.array([rigid_motion(positions, rng) for _ in range(PERMUTATIONS)])
+    effect, zscore = _asked(found, ligand, target, motions)
+    swapped, swapped_zscore = _asked(found, target, ligand, motions)
     table = pd.DataFrame(
         {
-            "effect": found.effect[ligand, target],
-            "swapped_effect": found.effect[target, ligand],
+            "effect": effect,
+            "swapped_effect": swapped,
             "random_effect": _random_effects(panel, found, level, ligand, target, rng),
             "zscore": zscore,
-            "swapped_zscore": swapped,
+            "swapped_zscore": swapped_zscore,
         }
     )
     return _with_pvalues(table)
+
+
+def _asked(
+    found: Responses, signal: np.ndarray, response: np.ndarray, motions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Effects, and in units of their spread over the motions; by chance there is none, so their mean stays on."""
+    effects = np.empty((2, len(signal)))
+    for row, (one, other) in enumerate(zip(signal, response, strict=True)):
+        effect, moved = found.effect(one, other, motions)
+        effects[:, row] = effect, effect / max(moved.std(), 1e-9)
+    return effects[0], effects[1]
 
 
 def _random_effects(panel, found, level, ligand, target, rng):
@@ -188,7 +196,8 @@ def _random_effects(panel, found, level, ligand, target, rng):
     means = []
     for one, other in zip(ligand, target, strict=True):
         left, right = (rng.choice(alike(name), RANDOM_PAIRS) for name in (one, other))
-        means.append(found.effect[left, right][left != right].mean() if (left != right).any() else np.nan)
+        drawn = [found.effect(a, b)[0] for a, b in zip(left, right, strict=True) if a != b]
+        means.append(np.mean(drawn) if drawn else np.nan)
     return np.array(means)
 
 

@@ -1,58 +1,85 @@
-"""What the ligand around a spot tells of the spot's target, beyond all other genes of the spot itself.
+"""What the ligand around a spot tells of the spot's target, beyond the other genes of the spot itself.
 
 A ligand with a smooth field and the target it raises are correlated both ways round: cov(target here, ligand there)
 equals cov(ligand here, target there). What breaks the symmetry is the spot's own state. Its other genes say how much
-ligand it makes itself, but not how much it receives. So both the response and the signal are freed of what the spot's
-other genes say of them (a partially linear model, Robinson 1988), and the slope between the remainders is read.
+ligand it makes itself, but not how much it receives. So the genes of the spot that say most of the response, and those
+that say most of the signal, are controls of both (double selection: Belloni, Chernozhukov & Hansen, Review of Economic
+Studies 2014), beside depth and the response's own mean over the neighbours.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 from scipy.spatial import cKDTree
 
 from tissuemake.models.sagefm.graph import Neighborhood
 
-# Share of noise in a spot's other genes, in units of their common variance: little, as what is left of the spot's own
-# state looks like a signal.
-NOISE = 0.5
-# Larger sections are freed of their own state part by part: the kernel is spots x spots.
-MOST_SPOTS = 2500
+# Genes of the spot that are controls of a response, and of a signal. On simulated tissue (3 slides of 500 spots) ten
+# found 99 % of the planted and 60 % of the swapped pairs above decoys; 20 principal components 99 and 81 %, a ridge on
+# all genes 97 and 71 %.
+CONTROLS = 10
 # Neighbours count by a Gaussian of distance, in pitches.
 REACH = 1.0
 PERCENTILES = (5, 95)
+TINY = 1e-9
 
 
 @dataclass(frozen=True)
 class Responses:
-    """Effects of every name in the neighbours (row) on every name in the centre (column), and how to permute them.
+    """What spots and their neighbours hold of each name, freed of depth, and what else says it.
 
     Attributes
     ----------
-    effect
-        (g, g) change of the response in its SDs while the mean of the neighbours goes from its 5th to its 95th
-        percentile.
     low, high
-        (g,) percentiles of the mean over the neighbours, log1p CP10k.
+        (g,) 5th and 95th percentile of the mean of each name over the neighbours, log1p CP10k.
     signal, response
-        (n, g) what the spot's other genes leave of the mean of the neighbours, and of the spot's own value.
-    scale
-        (g, g) by which their product is an effect.
+        (n, g) the mean over the neighbours, and the spot's own value.
+    sd
+        (g,) of the spots' values.
+    others
+        CSC (n, p) other genes of the spot, and (n, 3) the orthonormal `nuisance` of which all is freed.
+    of_signal, of_response
+        (g, `CONTROLS`) which of them say most of either.
     """
 
-    effect: np.ndarray
     low: np.ndarray
     high: np.ndarray
     signal: np.ndarray
     response: np.ndarray
-    scale: np.ndarray
+    sd: np.ndarray
+    others: sp.csc_matrix
+    nuisance: np.ndarray
+    of_signal: np.ndarray
+    of_response: np.ndarray
 
-    def moved(self, place: np.ndarray, signal: np.ndarray, response: np.ndarray) -> np.ndarray:
-        """Effects of `signal` on `response` (positions, k each) when spots receive the signal of the spots `place`."""
-        product = np.einsum("nk,nk->k", self.signal[place][:, signal], self.response[:, response])
-        return product * self.scale[signal, response]
+    def effect(
+        self, signal: int, response: int, motions: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Change of `response`, in its SDs, while `signal` goes from low to high in the neighbours.
+
+        Parameters
+        ----------
+        motions
+            (k, n): spots whose signal each spot receives instead, without its controls.
+
+        Returns
+        -------
+        effect, and what it is in each of `motions`.
+        """
+        controls = self.others[:, np.union1d(self.of_signal[signal], self.of_response[response])].toarray()
+        # A target that is raised in the neighbours by the ligand of this spot would speak for the way back.
+        controls = np.column_stack(
+            [controls - self.nuisance @ (self.nuisance.T @ controls), self.signal[:, response]]
+        )
+        both = np.column_stack([self.signal[:, signal], self.response[:, response]])
+        gram = controls.T @ controls
+        gram[np.diag_indices_from(gram)] += TINY * max(np.trace(gram), 1.0)
+        told, answer = (both - controls @ np.linalg.solve(gram, controls.T @ both)).T
+        scale = (self.high[signal] - self.low[signal]) / max(self.sd[response], TINY)
+        scale /= max(told @ told, TINY * len(told))
+        moved = np.empty(0) if motions is None else told[motions] @ answer * scale
+        return float(told @ answer * scale), moved
 
 
 def neighborhood_means(values: np.ndarray, neighbors: Neighborhood) -> np.ndarray:
@@ -69,13 +96,9 @@ def neighborhood_means(values: np.ndarray, neighbors: Neighborhood) -> np.ndarra
 
 
 def responses(
-    values: np.ndarray,
-    others: sp.csr_matrix,
-    depth: np.ndarray,
-    neighbors: Neighborhood,
-    positions: np.ndarray,
+    values: np.ndarray, others: sp.csr_matrix, depth: np.ndarray, neighbors: Neighborhood
 ) -> Responses:
-    """Measure the response to every name.
+    """Prepare to ask for effects.
 
     Parameters
     ----------
@@ -85,52 +108,28 @@ def responses(
         (n, p) log1p CP10k of genes that are none of them.
     depth
         (n, 2) log library size and its square.
-    positions
-        (n, 2) by which large sections are divided.
     """
-    field = neighborhood_means(values, neighbors)
-    response, signal = np.empty_like(values), np.empty_like(values)
-    for rows in parts(positions):
-        free = own_state_remover(others[rows], depth[rows])
-        response[rows], signal[rows] = free(values[rows]), free(field[rows])
-    low, high = np.percentile(field, PERCENTILES, axis=0)
-    spread = np.maximum((signal**2).sum(axis=0), 1e-9 * len(values))
-    scale = ((high - low) / spread)[:, None] / np.maximum(values.std(axis=0), 1e-6)[None]
-    return Responses((signal.T @ response) * scale, low, high, signal, response, scale)
-
-
-def own_state_remover(others: sp.csr_matrix, depth: np.ndarray):
-    """Return the function that frees columns (n, k) of depth and of what the spots' `others` say: ridge residuals."""
     nuisance, _ = np.linalg.qr(np.column_stack([np.ones(len(depth)), depth]).astype(float))
-    mean = np.asarray(others.mean(axis=0)).ravel()
-    variance = np.asarray(others.power(2).mean(axis=0)).ravel() - mean**2
-    varies = variance > 1e-9
-    scaled = others[:, varies] @ sp.diags(1 / np.sqrt(variance[varies]))
-    kernel = np.asarray((scaled @ scaled.T).todense(), dtype=float)
-    kernel -= nuisance @ (nuisance.T @ kernel)
-    kernel -= (kernel @ nuisance) @ nuisance.T
-    kernel /= max(np.trace(kernel) / len(kernel), 1e-12)
-    kernel[np.diag_indices_from(kernel)] += NOISE
-    factor = scipy.linalg.cho_factor(kernel, lower=True, overwrite_a=True)
-
-    def free(columns: np.ndarray) -> np.ndarray:
-        centred = columns - nuisance @ (nuisance.T @ columns)
-        return NOISE * scipy.linalg.cho_solve(factor, centred)
-
-    return free
+    field = neighborhood_means(values, neighbors)
+    signal, response = (part - nuisance @ (nuisance.T @ part) for part in (field, values))
+    return Responses(
+        *np.percentile(field, PERCENTILES, axis=0),
+        signal,
+        response,
+        values.std(axis=0),
+        sp.csc_matrix(others),
+        nuisance,
+        _tellers(others, signal, nuisance),
+        _tellers(others, response, nuisance),
+    )
 
 
-def parts(positions: np.ndarray) -> list[np.ndarray]:
-    """Divide observations into compact parts of at most `MOST_SPOTS`, halving along the longer side."""
-    todo, done = [np.arange(len(positions))], []
-    while todo:
-        rows = todo.pop()
-        if len(rows) <= MOST_SPOTS:
-            done.append(rows)
-            continue
-        longer = np.ptp(positions[rows], axis=0).argmax()
-        todo.extend(np.array_split(rows[np.argsort(positions[rows, longer], kind="stable")], 2))
-    return done
+def _tellers(others: sp.csr_matrix, freed: np.ndarray, nuisance: np.ndarray) -> np.ndarray:
+    """(g, `CONTROLS`) positions of the `others` with the largest correlation to each column of `freed`."""
+    size = np.asarray(others.power(2).sum(axis=0)).ravel() - ((others.T @ nuisance) ** 2).sum(axis=1)
+    correlation = np.abs(others.T @ freed) / np.sqrt(np.maximum(size, TINY))[:, None]
+    correlation[size < TINY * others.shape[0]] = 0
+    return np.argsort(-correlation, axis=0, kind="stable")[:CONTROLS].T
 
 
 def rigid_motion(positions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
