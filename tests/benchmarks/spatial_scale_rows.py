@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks import spatial_scale
 from benchmarks.spatial_network import Bench
-from benchmarks.spatial_rows import CPU_SECONDS, PER_CELL, Cost, Row, rows
+from benchmarks.spatial_rows import CLOCK_SECONDS, PER_CELL, Cost, Row, rows
 
 TEST = "scale"
 SIZES = (10_000, 100_000, 1_000_000)
@@ -36,5 +36,5 @@ def score(bench: Bench, test: str, problem: Problem, method: str, seed: int) -> 
     work = bench.work / "scale"
     work.mkdir(parents=True, exist_ok=True)
     found = spatial_scale.measure([method], [problem.cells], work).iloc[0]
-    values = {CPU_SECONDS: found["CPU seconds"], PER_CELL: found["us per cell"]}
-    yield from rows(test, problem.name, method, seed, values, Cost(found["seconds"], found["peak MB"]))
+    values = {CLOCK_SECONDS: found["seconds"], PER_CELL: found["us per cell"]}
+    yield from rows(test, problem.name, method, seed, values, Cost(found["CPU seconds"], found["peak MB"]))

@@ -101,7 +101,7 @@ def render(table: pd.DataFrame) -> str:
                 {
                     "": method,
                     **{metric: cells.get(metric, "") for metric in metrics},
-                    "seconds": _number(own["seconds"].iloc[0], ".1f"),
+                    "CPU s": _number(own["seconds"].iloc[0], ".1f"),
                     "MB": _number(own["peak_memory_mb"].iloc[0], ".0f"),
                 }
             )

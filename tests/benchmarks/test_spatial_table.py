@@ -117,6 +117,6 @@ def test_scale_has_a_row_for_each_stage_and_one_seed(tmp_path, monkeypatch):
     problem, stage = next(spatial_scale_rows.parts("scale"))
     found = as_table(spatial_scale_rows.score(bench, "scale", problem, stage, 0))
     assert asked == [([stage], [10_000])]
-    assert found["seconds"].tolist() == [3.0, 3.0] and found["peak_memory_mb"].tolist() == [500.0, 500.0]
+    assert found["seconds"].tolist() == [2.0, 2.0] and found["peak_memory_mb"].tolist() == [500.0, 500.0]
     assert not list(spatial_scale_rows.score(bench, "scale", problem, stage, 1)) and len(asked) == 1
     assert not summary(found)["winner"].any()
