@@ -20,7 +20,6 @@ MODULES = dict.fromkeys(spatial_masked.TESTS, "benchmarks.spatial_masked") | {
     "layers": "benchmarks.spatial_layers",
     "labels": "benchmarks.spatial_labels",
     "direction": "benchmarks.spatial_direction",
-    "direction": "benchmarks.spatial_direction",
     "scale": "benchmarks.spatial_scale_rows",
 }
 TESTS = tuple(MODULES)
