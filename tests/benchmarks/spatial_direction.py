@@ -34,8 +34,8 @@ SWAPPED, SHUFFLED = "swapped", "neighbours shuffled"
 METHODS = {
     SAGEFM: ("asked", "network_effect"),
     f"{SAGEFM}, {SWAPPED}": ("asked", "network_swapped_effect"),
-    SLOPES: ("asked", "zscore"),
-    f"{SLOPES}, {SWAPPED}": ("asked", "swapped_zscore"),
+    SLOPES: ("observed", "zscore"),
+    f"{SLOPES}, {SWAPPED}": ("observed", "swapped_zscore"),
     f"{SLOPES}, {SHUFFLED}": ("shuffled", "zscore"),
     PARTIAL: ("correlations", "partial"),
     f"{PARTIAL}, {SWAPPED}": ("correlations", "partial_swapped"),
@@ -160,11 +160,18 @@ class Vocabulary:
         return np.zeros(section.counts.shape, dtype=np.float32)
 
 
-def _shuffled(bench: Bench, folder: Path, seed: int) -> pd.DataFrame:
-    """The same with every spot at another's place."""
+def _observed(
+    bench: Bench, folder: Path, seed: int, shuffle: np.random.Generator | None = None
+) -> pd.DataFrame:
+    """What `perturb` reads from the slides alone."""
     paths = _slides(folder, seed)
     genes = list(read_anndata(paths[0], FILTERED).var_names)
-    return _perturbed(paths, Vocabulary(genes), seed, shuffle=np.random.default_rng(seed))
+    return _perturbed(paths, Vocabulary(genes), seed, shuffle=shuffle)
+
+
+def _shuffled(bench: Bench, folder: Path, seed: int) -> pd.DataFrame:
+    """The same with every spot at another's place."""
+    return _observed(bench, folder, seed, np.random.default_rng(seed))
 
 
 def _correlations(bench: Bench, folder: Path, seed: int) -> pd.DataFrame:
@@ -215,4 +222,4 @@ def _correlation(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return (left / np.linalg.norm(left, axis=0)).T @ (right / np.linalg.norm(right, axis=0))
 
 
-MAKERS = {"asked": _asked, "shuffled": _shuffled, "correlations": _correlations}
+MAKERS = {"asked": _asked, "observed": _observed, "shuffled": _shuffled, "correlations": _correlations}

@@ -167,13 +167,19 @@ def test_rigid_motions_keep_neighbours_together():
     assert (place != np.arange(400)).mean() > 0.9 and np.quantile(step, 0.9) < 2
 
 
-def test_a_panel_without_known_pairs_gives_an_empty_table(sections, model, tmp_path, monkeypatch):
+def test_a_panel_without_known_pairs_gives_an_empty_table(slides, sections, model, tmp_path, monkeypatch):
     """Other samples of the run may measure some: it is no error of a person."""
     monkeypatch.setattr("tissuemake.models.sagefm.encode.load_sagefm", lambda path, gpus: model)
     filtered = written(tmp_path, "toy", sections[0])
     perturb_spots(filtered, "model", tmp_path / "p.parquet")
     table = read_table(tmp_path / "p.parquet", PERTURBATION)
     assert table.empty and "liana's consensus resource" in table.attrs["tissuemake"]["reason"]
+    write_table(slides[0], tmp_path / "other.parquet", PERTURBATION)
+    perturb_cohort([tmp_path / "p.parquet", tmp_path / "other.parquet"], tmp_path / "both.parquet")
+    both = read_table(tmp_path / "both.parquet", PERTURBATION)
+    assert (both["slides"] == 1).all() and both["zscore"].notna().all()
+    perturb_cohort([tmp_path / "p.parquet"], tmp_path / "none.parquet")
+    assert read_table(tmp_path / "none.parquet", PERTURBATION).empty
 
 
 def test_a_file_in_a_file_out(sections, model, pairs, tmp_path, monkeypatch):

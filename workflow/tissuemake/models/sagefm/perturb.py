@@ -69,7 +69,7 @@ def perturb_spots(
             # Of the bundled pairs a small panel may hold none, which nobody can mend.
             if pairs is not None or error.code != "no_pairs":
                 raise
-            table, record["reason"] = pd.DataFrame(columns=list(PERTURBATION.columns)), error.message
+            table, record["reason"] = _no_rows(), error.message
     write_table(table, output, PERTURBATION, record)
 
 
@@ -81,9 +81,17 @@ def perturb_cohort(tables: Sequence[Path], output: Path) -> None:
     effect has the sign of the combined one: a single slide does not carry a cohort.
     """
     with measured("sagefm", slides=len(tables)) as record:
-        slides = pd.concat([read_table(path, PERTURBATION) for path in tables], ignore_index=True)
-        combined = combine_slides(slides)
+        slides = [read_table(path, PERTURBATION) for path in tables]
+        asked = [slide for slide in slides if len(slide)]
+        combined = combine_slides(pd.concat(asked, ignore_index=True)) if asked else _no_rows()
     write_table(combined, output, PERTURBATION, record)
+
+
+def _no_rows() -> pd.DataFrame:
+    names = {"ligand", "receptor", "target"}
+    return pd.DataFrame(
+        {name: pd.Series(dtype=str if name in names else float) for name in PERTURBATION.columns}
+    )
 
 
 def combine_slides(slides: pd.DataFrame) -> pd.DataFrame:
