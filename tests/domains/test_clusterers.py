@@ -10,6 +10,7 @@ from tissuemake.domains.clusterers import (
     leiden_labels,
     mixture_labels,
     principal,
+    supported_components,
 )
 from tissuemake.domains.smoothing import smoothed_embedding, smoothed_labels
 
@@ -84,6 +85,15 @@ def test_principal_components_keep_distances_and_drop_what_does_not_vary():
     found = principal(wide)
     assert found.shape == (90, 4)
     assert np.linalg.norm(found[0] - found[50]) == pytest.approx(np.linalg.norm(rows[0] - rows[50]))
+
+
+def test_few_rows_are_clustered_by_few_components():
+    widths = [supported_components(rows) for rows in (1, 200, 262, 1000, 3639, 10**6)]
+    assert widths == sorted(widths) and widths[0] == 2 and widths[-1] == 15
+    assert widths[2] < 6 and widths[4] == 15
+    rows, truth = stretched_groups(n=50, groups=2)
+    noisy = np.hstack([rows, np.random.default_rng(1).normal(0, 1, (100, 60))])
+    assert adjusted_rand_score(truth, mixture_labels(noisy, 2)) > 0.9
 
 
 def test_votes_mend_a_lone_spot_and_keep_a_border():

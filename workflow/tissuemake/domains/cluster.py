@@ -24,6 +24,8 @@ COMPONENTS = 15
 VARIABLE_GENES = 2000
 # A cell or a bin tells its type, not its domain: there the neighbourhood counts more, as BANKSY advises.
 NEIGHBORHOOD_WEIGHT = {"spot": 0.5, "bin": 0.8, "cell": 0.8}
+# Of the radius of the neighbourhood: with all of the second ring, about what a model of spots looks at.
+TWO_RINGS = 1.25
 
 
 def cluster_domains(
@@ -78,7 +80,7 @@ def cluster_domains(
         provenance.update(radius_um=round(radius, 3), neighborhood_weight=weight)
         for encoder, path in embeddings.items():
             labels |= image_domains(encoder, path, adata.obs_names, expression, resolution, seed)
-        shared = float(np.median(neighborhood_size(positions, radius)))
+        shared = float(np.median(neighborhood_size(positions, TWO_RINGS * radius)))
         for model, path in spot_embeddings.items():
             vectors = read_spot_embedding(path, adata.obs_names)
             labels[model] = mixture_labels(vectors, domains, seed, shared=shared)
