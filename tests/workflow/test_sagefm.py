@@ -12,7 +12,7 @@ pytestmark = pytest.mark.workflow
 CONFIG = {
     "deconvolution": {"methods": ["nnls"]},
     "imputation": {"methods": ["neighbors", "sagefm"]},
-    "domains": {"embeddings": ["sagefm"]},
+    "domains": {"embeddings": ["sagefm"], "annotate": True},
     "perturbation": {"pairs": "liana"},
 }
 SILENT = {
@@ -117,6 +117,8 @@ def test_labels_are_learnt_from_labelled_samples_of_the_cohort(run):
     assert "annotate_spots sample=first" in jobs
     for job in ("evaluate_sample", "report_sample", "deliver_sample"):
         assert "first/annotation/sagefm.parquet" in jobs[f"{job} sample=first"]
+    configure(run, CONFIG, domains={"annotate": False})
+    assert not [job for job in plan(run, DELIVERY) if "annotat" in job]
 
 
 def test_a_table_of_pairs_is_waited_for(run):

@@ -280,7 +280,8 @@ def spot_embeddings(sample):
 
 def annotations(sample):
     """Those of them in whose numbers labels of the cohort are learnt."""
-    return spot_embeddings(sample) if any(SAMPLES[name].labels for name in COHORT) else []
+    labelled = config["domains"]["annotate"] and any(SAMPLES[name].labels for name in COHORT)
+    return spot_embeddings(sample) if labelled else []
 
 
 def perturbations(sample):

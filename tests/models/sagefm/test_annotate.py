@@ -172,3 +172,15 @@ def test_an_impossible_class_has_probability_zero():
 def test_vectors_are_relative_to_their_section():
     vectors = np.array([[1.0, 5.0], [3.0, 5.0]], dtype=np.float32)
     assert within_section(vectors).tolist() == [[-1.0, 0.0], [1.0, 0.0]]
+
+
+def test_only_labels_that_the_asked_probe_was_taught_are_said_to_be_known(tmp_path):
+    """One donor alone has fat: its twin cannot give it."""
+    alone, other = toy(tmp_path, "a", "A", seed=1), toy(tmp_path, "b", "B", seed=2)
+    labels = pd.read_csv(other[2], sep="\t", index_col=0)
+    labels[labels["label"] != "fat"].to_csv(other[2], sep="\t")
+    fit_annotation([alone, other], tmp_path / "model")
+    found = annotated(tmp_path, alone)
+    assert found.attrs["tissuemake"]["labels"] == ["stroma", "tumor"]
+    assert set(found["label"]) == {"stroma", "tumor"}
+    assert sorted(annotated(tmp_path, other).attrs["tissuemake"]["labels"]) == sorted(REGIONS)

@@ -135,6 +135,8 @@ def annotate_spots(filtered: Path, embeddings: Path, model: Path | str, output: 
                 probe = Probe(state["weight"][row].numpy(), state["bias"][row].numpy(), classes)
                 share[chosen] = probe.probability(section.vectors[chosen])
         labels = np.asarray(classes, dtype=object)[share.argmax(axis=1)]
+        rows = [row for row, name in enumerate(config["heads"]) if (asked == name).any()]
+        given = np.isfinite(state["bias"].numpy()[rows]).any(axis=0)
         seen = (asked == ALL) & (section.donor in config["donors"].values())
         table = pd.DataFrame(
             {"label": labels, "probability": share.max(axis=1), "seen": seen}, index=section.barcodes
@@ -144,7 +146,8 @@ def annotate_spots(filtered: Path, embeddings: Path, model: Path | str, output: 
             model=Path(model).name,
             weights_sha256=weights_hash(model) if Path(model).is_dir() else "",
             heads=sorted(set(asked)),
-            labels=list(classes),
+            # Those that the probes asked here could give: a twin knows none that its donor alone has.
+            labels=[name for name, known in zip(classes, given, strict=True) if known],
             scores=config["scores"].get(section.sample),
         )
     write_table(table, output, ANNOTATION, record)
