@@ -29,7 +29,9 @@ class GraphToy(Toy):
 
     def _write_folder(self) -> None:
         folder = self._path(f"models/{MODEL}/config.json").parent
-        files.write_json({"kind": MODEL, "preset": "tiny", "graph": "rings"}, folder / "config.json")
+        files.write_json(
+            {"kind": MODEL, "preset": "tiny", "architecture": {"graph": "rings"}}, folder / "config.json"
+        )
         (folder / "model.safetensors").write_bytes(b"no weights here")
         (folder / "README.md").write_text(CARD.replace("sparank", MODEL))
         step = np.arange(10, 101, 10)

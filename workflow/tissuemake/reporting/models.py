@@ -119,7 +119,12 @@ def _without_header(lines: list) -> list:
 def facts_of(model: Model) -> list[tuple[str, object]]:
     """Return the facts to read first; what the folder does not say is left out."""
     record = model.training.attrs.get("tissuemake", {})
-    said = {**record, **{key: value for key, value in model.config.items() if not isinstance(value, dict)}}
+    graph = {"graph": (model.config.get("architecture") or {}).get("graph")}
+    said = {
+        **graph,
+        **record,
+        **{key: value for key, value in model.config.items() if not isinstance(value, dict)},
+    }
     at_once = len(model.training) == 1  # a head that was fitted, not trained: there are no steps to speak of
     keys = [key for key in FACTS if not (at_once and key == "best_step")]
     facts = [(FACTS[key], said[key]) for key in keys if said.get(key) not in (None, "")]
