@@ -4,11 +4,13 @@ import numpy as np
 import torch
 
 from models.sagefm.toy_section import QUICK, section
+from tissuemake.evaluation.metrics import pearson
 from tissuemake.models.sagefm.architecture import PRESETS
 from tissuemake.models.sagefm.clique import CliqueNetwork
 from tissuemake.models.sagefm.lessons import Pupil
 from tissuemake.models.sagefm.network import RingNetwork
 from tissuemake.models.sagefm.reading import Loadings, components, components_alike
+from tissuemake.models.sagefm.readout import solve_readout
 from tissuemake.models.sagefm.section import read_section
 from tissuemake.models.sagefm.train import log_statistics, principal_loadings
 
@@ -136,3 +138,23 @@ def test_presets_have_the_sizes_that_they_claim():
             )
         millions[name] = sum(weight.numel() for weight in network.parameters()) / 1e6
     assert millions["tiny"] < 1 < millions["small"] < 5 < 20 < millions["base"] < 30
+
+
+def test_the_straight_line_is_the_ridge_and_has_one_for_centres_that_show_nothing():
+    of = pupil()
+    spots = np.arange(len(of.section))
+    readout = solve_readout([of], [spots[spots % 5 > 0]], [spots[spots % 5 == 0]], 0)
+    network = RingNetwork(QUICK.architecture, of.loadings, readout).eval()
+    asked = Pupil(read_section(section(1), GENES), of.mean, of.sd, of.loadings, rings=3)
+    hidden = np.arange(60) % 3 == 0
+    part, whole = (asked.lesson(spots, genes) for genes in (hidden, np.ones(60, dtype=bool)))
+    said = {}
+    for name, lesson in (("part", part), ("whole", whole)):
+        said[name] = network.straight_line(network._found(lesson), lesson).numpy()
+    r = {name: pearson(values, part.target.numpy()) for name, values in said.items()}
+    assert np.median(r["part"][hidden]) > 0.5
+    # The field shows in the neighbours, the spots' own states do not.
+    assert np.median(r["whole"][:30]) > 0.4 and abs(np.median(r["whole"][30:])) < 0.2
+    torch.testing.assert_close(
+        network.answer(part), (network(part) + torch.from_numpy(said["part"])) / 2, rtol=1e-4, atol=1e-4
+    )

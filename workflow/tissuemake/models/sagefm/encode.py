@@ -107,7 +107,7 @@ class SageFM:
         pupil = self._pupil(section)
         parts = [
             part.numpy()[:, wanted] * self.sd[wanted] + pupil.level[wanted]
-            for part in self._ask(section, unseen, everywhere, self._network)
+            for part in self._ask(section, unseen, everywhere, self._network.answer)
         ]
         return np.concatenate(parts).astype(np.float32)
 

@@ -83,6 +83,11 @@ class Pupil:
         means = weights @ self._log_values
         return ((means.toarray() if sp.issparse(means) else means) - self.level) / self.sd
 
+    def targets(self, genes: np.ndarray) -> np.ndarray:
+        """Standardised log values of the genes (V,) bool, of all observations."""
+        columns = np.flatnonzero(genes)
+        return (self.log_values[:, columns].toarray() - self.level[columns]) / self.sd[columns]
+
     def components(self, lacking: np.ndarray) -> Tensor:
         """Return those of all observations (n, d) when the genes `lacking` (V,) are hidden; kept for next time."""
         key = np.packbits(lacking).tobytes()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tissuemake.models.sagefm.architecture import Architecture
 from tissuemake.models.sagefm.lessons import Lesson
-from tissuemake.models.sagefm.reading import Loadings, components
+from tissuemake.models.sagefm.reading import Loadings, components, linear_features
 
 # Harmonics of the direction to a neighbour.
 HARMONICS = 2
@@ -80,9 +80,10 @@ class Surroundings(nn.Module):
 class RingNetwork(nn.Module):
     """Centre and surroundings to a latent vector, and from it every gene."""
 
-    def __init__(self, shape: Architecture, loadings: Loadings) -> None:
+    def __init__(self, shape: Architecture, loadings: Loadings, readout: Tensor | None = None) -> None:
         super().__init__()
-        genes = len(loadings.directions)
+        genes, size = loadings.directions.shape
+        self.register_buffer("readout", torch.zeros(2, 2 * size + 2, genes) if readout is None else readout)
         self.reader = Reader(loadings)
         # All genes are learnt alike, in units of their deviation.
         self.register_buffer("gene_weight", torch.ones(genes))
@@ -111,13 +112,40 @@ class RingNetwork(nn.Module):
 
     def embed(self, lesson: Lesson) -> Tensor:
         """Return the latent vectors (B, latent) of the centres."""
-        found = components(lesson.own, (~lesson.hidden).float(), self.reader.loadings)
+        return self._embed(self._found(lesson), lesson)
+
+    def _found(self, lesson: Lesson) -> Tensor:
+        return components(lesson.own, (~lesson.hidden).float(), self.reader.loadings)
+
+    def _embed(self, found: Tensor, lesson: Lesson) -> Tensor:
         own = torch.cat([self.reader(found, lesson.hidden), lesson.depth], dim=1)
         around = torch.cat([self.reader(lesson.around, lesson.lacking[None]), lesson.around_depth], dim=1)
         hidden = self.own(own) + self.surroundings(around, lesson)
         return self.mix(hidden) + self.straight(own)
 
+    def straight_line(self, found: Tensor, lesson: Lesson) -> Tensor:
+        """What the readout says, (B, V), of the components `found` (B, d) of the centres."""
+        there = (lesson.index >= 0).float()
+        share = there / there.sum(dim=1, keepdim=True).clamp(min=1)
+        near = lesson.around[lesson.index.clamp(min=0)] if len(lesson.around) else found[:, None] * 0
+        mean = (near * share[:, :, None]).sum(dim=1)
+        inputs = linear_features(found, lesson.depth, mean, self.reader.loadings)
+        shows = (~lesson.hidden).any(dim=1, keepdim=True)
+        return torch.where(shows, inputs @ self.readout[0], inputs @ self.readout[1])
+
     def forward(self, lesson: Lesson) -> Tensor:
-        """Return standardised log values (B, V)."""
+        """Return standardised log values (B, V) by the network alone: what is taught."""
+        return self._learnt(self._found(lesson), lesson)
+
+    def _learnt(self, found: Tensor, lesson: Lesson) -> Tensor:
         rings = torch.einsum("brv,rv->bv", lesson.rings, self.ring[:, None] + self.ring_gene)
-        return self.decode(self.embed(lesson)) + self.depth(lesson.depth) + rings
+        return self.decode(self._embed(found, lesson)) + self.depth(lesson.depth) + rings
+
+    def answer(self, lesson: Lesson) -> Tensor:
+        """Return standardised log values (B, V): the mean of network and straight line.
+
+        They err in different ways, and the mean of the two is better than either on a section that neither saw. To
+        teach the network only what the line leaves was no better, and took the meaning out of its embedding.
+        """
+        found = self._found(lesson)
+        return (self._learnt(found, lesson) + self.straight_line(found, lesson)) / 2

@@ -25,6 +25,7 @@ from tissuemake.models.sagefm.graph import Neighborhood, cliques, neighborhood_o
 from tissuemake.models.sagefm.lessons import Pupil
 from tissuemake.models.sagefm.network import RingNetwork
 from tissuemake.models.sagefm.reading import Loadings
+from tissuemake.models.sagefm.readout import solve_readout
 from tissuemake.models.sagefm.section import Section, read_section
 from tissuemake.models.sagefm.train import log_statistics, principal_loadings, train_network
 from tissuemake.models.store import save_model
@@ -92,13 +93,19 @@ def pretrain_sagefm(
     mean, sd = log_statistics(sections)
     torch.manual_seed(seed)
     loadings = principal_loadings(sections, chosen.architecture.loadings, seed)
-    network = build_network(chosen.architecture, loadings, torch.from_numpy(mean), torch.from_numpy(sd))
+    pupils = [Pupil(section, mean, sd, loadings, rings_of(chosen.architecture)) for section in sections]
+    taught = [np.flatnonzero(block > 0) for block in blocks]
+    examined = [np.flatnonzero(block == 0) for block in blocks]
+    readout = None if graph == "clique" else solve_readout(pupils, taught, examined, seed)
+    network = build_network(
+        chosen.architecture, loadings, torch.from_numpy(mean), torch.from_numpy(sd), readout
+    )
     hashes = {f"{path.parent.name}/{path.name}": sha256(path) for path in paths}
     curve = train_network(
         network,
-        [Pupil(section, mean, sd, loadings, rings_of(chosen.architecture)) for section in sections],
-        [np.flatnonzero(block > 0) for block in blocks],
-        [np.flatnonzero(block == 0) for block in blocks],
+        pupils,
+        taught,
+        examined,
         chosen,
         checkpoints=Path(checkpoints),
         device=device,
@@ -126,9 +133,11 @@ def pretrain_sagefm(
     discard_checkpoints(Path(checkpoints))
 
 
-def build_network(shape: Architecture, loadings: Loadings, mean: Tensor, sd: Tensor) -> nn.Module:
+def build_network(
+    shape: Architecture, loadings: Loadings, mean: Tensor, sd: Tensor, readout: Tensor | None = None
+) -> nn.Module:
     """Return the network of `shape` with weights as torch's generator draws them."""
-    return CliqueNetwork(mean, sd) if shape.graph == "clique" else RingNetwork(shape, loadings)
+    return CliqueNetwork(mean, sd) if shape.graph == "clique" else RingNetwork(shape, loadings, readout)
 
 
 def rings_of(shape: Architecture) -> int:

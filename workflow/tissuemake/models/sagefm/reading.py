@@ -53,3 +53,12 @@ def components(values: Tensor, visible: Tensor, loadings: Loadings) -> Tensor:
         direction = step + following / weight.clamp(min=1e-12) * direction
         weight = following
     return found / variance.sqrt()
+
+
+def linear_features(own: Tensor, depth: Tensor, around: Tensor, loadings: Loadings) -> Tensor:
+    """Join components of the centres (n, d), their depth (n, 2) and mean components around them (n, d).
+
+    Components get back their relative sizes, so that a ridge shrinks what varies little.
+    """
+    size = (loadings.variance / loadings.variance.max()).sqrt()
+    return torch.cat([own * size, depth, around * size], dim=1)
