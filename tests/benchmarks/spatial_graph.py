@@ -32,6 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--steps", type=int, default=0, help="trial run: trainings of so many steps, kept and written apart"
     )
+    parser.add_argument("--kept", action="store_true", help="show what was measured before, measure nothing")
     parser.add_argument("--write", action="store_true", help="put the table into SPATIAL.md")
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
     parser.add_argument("--work", type=Path, default=REPOSITORY / "results" / "benchmark" / "spatial")
@@ -77,13 +78,13 @@ def main() -> None:
     seeds = seeds if "," in given.seeds else list(range(seeds[0]))
     only = [name.strip() for name in given.methods.split(";") if name.strip()]
     bench = Bench(given.data, given.work, given.preset, given.steps)
-    if given.jobs > 1:
+    if given.jobs > 1 and not given.kept:
         run_in_processes(bench, tests, seeds, only, given.jobs)
     default = bench.own if given.steps else REPOSITORY / "results" / "evaluation"
     output = given.output or default / "spatial_graph.parquet"
-    rows = run(bench, tests, seeds, only)
+    rows = run(bench, tests, seeds, only, measure=not given.kept)
     if rows.empty:
-        sys.exit(f"no test of {', '.join(tests)} has a method {' or '.join(only)}")
+        sys.exit("nothing to show: no such method in these tests, or nothing was measured yet")
     table = summary(write(rows, output))
     text = f"{overview(table)}\n\n{render(table)}"
     if given.steps:

@@ -25,20 +25,26 @@ MODULES = dict.fromkeys(spatial_masked.TESTS, "benchmarks.spatial_masked") | {
 TESTS = tuple(MODULES)
 
 
-def run(bench: Bench, tests: Sequence[str], seeds: Sequence[int], only: Sequence[str]) -> pd.DataFrame:
+def run(
+    bench: Bench, tests: Sequence[str], seeds: Sequence[int], only: Sequence[str], *, measure: bool = True
+) -> pd.DataFrame:
     """All rows.
 
     Parameters
     ----------
     only
         Methods; none: all.
+    measure
+        False: what was measured before is shown, and nothing is measured.
     """
-    done = [part for test in tests for part in _one(bench, test, seeds, only)]
+    done = [part for test in tests for part in _one(bench, test, seeds, only, measure)]
     empty = pd.DataFrame(columns=COLUMNS)
     return pd.concat([part for part in done if len(part)] or [empty], ignore_index=True)[COLUMNS]
 
 
-def _one(bench: Bench, test: str, seeds: Sequence[int], only: Sequence[str]) -> Iterator[pd.DataFrame]:
+def _one(
+    bench: Bench, test: str, seeds: Sequence[int], only: Sequence[str], measure: bool
+) -> Iterator[pd.DataFrame]:
     """Problem by problem, so that its sections are read once."""
     module = import_module(MODULES[test])
     for problem, parts in groupby(module.parts(test), key=itemgetter(0)):
@@ -49,7 +55,9 @@ def _one(bench: Bench, test: str, seeds: Sequence[int], only: Sequence[str]) -> 
                 return as_table(module.score(bench, test, problem, method, seed))
 
             name = f"{test} {problem.name} {method} {seed}".replace(">", "").replace("/", "-")
-            yield kept(bench.own / "scores" / f"{name}.parquet", make)
+            path = bench.own / "scores" / f"{name}.parquet"
+            if measure or path.is_file():
+                yield kept(path, make)
 
 
 def run_in_processes(

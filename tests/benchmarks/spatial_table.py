@@ -99,7 +99,7 @@ def render(table: pd.DataFrame) -> str:
             cells = {row.metric: _cell(row) for row in own.itertuples()}
             lines.append(
                 {
-                    "": method,
+                    "": method + _seeds(int(own["seeds"].max()), int(part["seeds"].max())),
                     **{metric: cells.get(metric, "") for metric in metrics},
                     "CPU s": _number(own["seconds"].iloc[0], ".1f"),
                     "MB": _number(own["peak_memory_mb"].iloc[0], ".0f"),
@@ -111,6 +111,11 @@ def render(table: pd.DataFrame) -> str:
         text = pd.DataFrame(lines).fillna("").to_markdown(index=False, disable_numparse=True)
         blocks.append(f"### {test}: {problem}\n\n{text}")
     return "\n\n".join(blocks)
+
+
+def _seeds(found: int, most: int) -> str:
+    """How many seeds a row has, where others have more."""
+    return "" if found == most else f" ({found} seed{'s' if found > 1 else ''})"
 
 
 def _number(value: float, form: str) -> str:

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import spatial_scale, spatial_scale_rows
+from benchmarks import spatial_layers, spatial_scale, spatial_scale_rows
 from benchmarks.spatial_graph import write
 from benchmarks.spatial_network import Bench
 from benchmarks.spatial_rows import COLUMNS, Cost, as_table, costing, rows
+from benchmarks.spatial_run import run
 from benchmarks.spatial_table import is_control, is_ours, overview, render, summary
 
 PROBLEM = "DLPFC 151673 -> 151674"
@@ -57,6 +58,11 @@ def test_the_median_of_seeds_stands_with_half_of_their_range_and_its_cost():
     assert found["median"][0] == 0.2 and found["seconds"][0] == 3.0
     text = render(found)
     assert "0.200" in text and "±0.150" in text and "| 3.0 " in text and "| 300 " in text
+
+
+def test_a_row_of_fewer_seeds_than_its_neighbours_says_so():
+    text = render(summary(table({"PCA + mixture": [0.1, 0.2], "sagefm": [0.3], "MOFA": [0.2, 0.3]})))
+    assert "| sagefm (1 seed) " in text and "| PCA + mixture " in text and "2 seeds" not in text
 
 
 def test_the_overview_sets_the_best_reading_beside_the_best_baseline():
@@ -120,3 +126,19 @@ def test_scale_has_a_row_for_each_stage_and_one_seed(tmp_path, monkeypatch):
     assert found["seconds"].tolist() == [2.0, 2.0] and found["peak_memory_mb"].tolist() == [500.0, 500.0]
     assert not list(spatial_scale_rows.score(bench, "scale", problem, stage, 1)) and len(asked) == 1
     assert not summary(found)["winner"].any()
+
+
+def test_what_was_measured_is_shown_and_nothing_is_measured_anew(tmp_path, monkeypatch):
+    asked = []
+
+    def score(bench, test, problem, method, seed):
+        asked.append((method, seed))
+        return rows(test, problem.name, method, seed, {"ARI": 0.5}, Cost(1.0, 1.0))
+
+    monkeypatch.setattr(spatial_layers, "score", score)
+    monkeypatch.setattr(spatial_layers.mofa, "python", lambda: None)
+    bench, only = Bench(tmp_path, tmp_path), ["PCA + k-means", "PCA + mixture"]
+    assert run(bench, ["layers"], [0], only, measure=False).empty and not asked
+    assert len(run(bench, ["layers"], [1], only[:1])) == 2 and asked == [("PCA + k-means", 1)] * 2
+    found = run(bench, ["layers"], [0, 1], only, measure=False)
+    assert len(found) == 2 and set(found["seed"]) == {1} and len(asked) == 2
