@@ -11,6 +11,7 @@ import pytest
 from models.histology_heads.toy_sections import PITCH_UM, lattice, write_filtered
 from tissuemake.contracts import (
     ANNOTATION,
+    DOMAINS,
     FILTERED,
     SPOT_EMBEDDINGS,
     read_anndata,
@@ -184,3 +185,29 @@ def test_only_labels_that_the_asked_probe_was_taught_are_said_to_be_known(tmp_pa
     assert found.attrs["tissuemake"]["labels"] == ["stroma", "tumor"]
     assert set(found["label"]) == {"stroma", "tumor"}
     assert sorted(annotated(tmp_path, other).attrs["tissuemake"]["labels"]) == sorted(REGIONS)
+
+
+def test_the_command_line_learns_and_gives_labels(tmp_path):
+    from typer.testing import CliRunner
+
+    from tissuemake.cli import app
+
+    cohort = [toy(tmp_path, "a", "A", seed=1), toy(tmp_path, "b", "B", seed=2)]
+    new, where = toy(tmp_path, "new", "N", seed=3), str(tmp_path / "model")
+    given = [str(section[0]) for section in cohort]
+    for option, column in (("--embedding", 1), ("--labels", 2)):
+        given += [part for section in cohort for part in (option, str(section[column]))]
+    fitted = CliRunner().invoke(app, ["fit-annotation", *given, "-o", where, "--ignore", "fat"])
+    assert fitted.exit_code == 0, fitted.output
+    assert CliRunner().invoke(app, ["fit-annotation", *given[:-2], "-o", where]).exit_code == 2
+    output = tmp_path / "labels.parquet"
+    said = CliRunner().invoke(
+        app, ["annotate-spots", str(new[0]), str(new[1]), "--model", where, "-o", str(output)]
+    )
+    assert said.exit_code == 0, said.output
+    assert set(read_table(output, ANNOTATION)["label"]) == {"tumor", "stroma"}
+    output = tmp_path / "domains.parquet"
+    options = ["--embedding", str(new[1]), "--number", "3", "-o", str(output)]
+    found = CliRunner().invoke(app, ["domains", str(new[0]), *options])
+    assert found.exit_code == 0, found.output
+    assert read_table(output, DOMAINS)["sagefm"].nunique() == 3

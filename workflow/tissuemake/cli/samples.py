@@ -124,15 +124,22 @@ def domains(
     filtered: Annotated[Path, typer.Argument(help="h5ad written by `filter`.")],
     output: Output,
     resolution: Annotated[float | None, typer.Option(help="Leiden resolution.")] = None,
+    embedding: Annotated[Path | None, typer.Option(help="h5ad written by `embed-spots`.")] = None,
+    number: Annotated[
+        int | None, typer.Option(help="Domains in that embedding; as many as it shows if not given.", min=1)
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Find tissue domains.
 
-    Example: tissuemake domains filtered.h5ad -o domains.parquet
+    Example: tissuemake domains filtered.h5ad -o domains.parquet --embedding spots.h5ad --number 7
     """
     from tissuemake.domains.cluster import cluster_domains
 
-    cluster_domains(filtered, output, resolution=resolution, seed=seed)
+    embedded = {"sagefm": embedding} if embedding else {}
+    cluster_domains(
+        filtered, output, resolution=resolution, seed=seed, spot_embeddings=embedded, domains=number
+    )
 
 
 @app.command()

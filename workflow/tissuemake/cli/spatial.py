@@ -1,4 +1,4 @@
-"""Commands around the spatial graph model: pretrain it on sections, turn spots into numbers with it."""
+"""Commands around the spatial graph model: pretrain it on sections, turn spots into numbers, learn labels in these."""
 
 from pathlib import Path
 from typing import Annotated
@@ -49,3 +49,45 @@ def embed_spots(
     from tissuemake.models.sagefm.encode import embed_sagefm
 
     embed_sagefm(filtered, model, output, gpus=gpus)
+
+
+@app.command()
+def fit_annotation(
+    sections: Annotated[
+        list[Path], typer.Argument(help="Labelled sections: h5ad files written by `filter`.")
+    ],
+    embedding: Annotated[list[Path], typer.Option(help="h5ad written by `embed-spots`, one per section.")],
+    labels: Annotated[list[str], typer.Option(help="Table of labels by barcode, one per section.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
+    ignore: Annotated[list[str] | None, typer.Option(help="A label that is not learnt.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Learn labels from a few labelled sections; embeddings and labels in the order of the sections.
+
+    Example: tissuemake fit-annotation a.h5ad --embedding a.spots.h5ad --labels a.tsv -o labels
+    """
+    if not len(sections) == len(embedding) == len(labels):
+        raise typer.BadParameter(
+            f"{len(sections)} sections, {len(embedding)} --embedding and {len(labels)} --labels: one of each is meant."
+        )
+    from tissuemake.models.sagefm import annotate
+
+    cohort = list(zip(sections, embedding, labels, strict=True))
+    annotate.fit_annotation(cohort, output, ignored_labels=ignore or (), seed=seed)
+    typer.echo(f"{output}: use it with tissuemake annotate-spots SAMPLE.h5ad SPOTS.h5ad --model {output}")
+
+
+@app.command()
+def annotate_spots(
+    filtered: Annotated[Path, typer.Argument(help="h5ad written by `filter`.")],
+    embedding: Annotated[Path, typer.Argument(help="h5ad written by `embed-spots`.")],
+    model: Annotated[Path, typer.Option(help="Folder written by `fit-annotation`.")],
+    output: Output,
+) -> None:
+    """Give every spot its most probable label.
+
+    Example: tissuemake annotate-spots filtered.h5ad spots.h5ad --model labels -o annotation.parquet
+    """
+    from tissuemake.models.sagefm import annotate
+
+    annotate.annotate_spots(filtered, embedding, model, output)
