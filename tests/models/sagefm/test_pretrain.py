@@ -13,6 +13,7 @@ from tissuemake.evaluation.metrics import pearson
 from tissuemake.models.sagefm.encode import embed_sagefm, load_sagefm
 from tissuemake.models.sagefm.impute import impute_sagefm
 from tissuemake.models.sagefm.pretrain import pretrain_sagefm
+from tissuemake.models.store import weights_hash
 
 FIELD, STATE = slice(0, GENES // 2), slice(GENES // 2, GENES)
 
@@ -99,6 +100,7 @@ def test_embedding_is_one_vector_per_spot(model, asked, folder):
     embed_sagefm(asked, model, folder / "embedding.h5ad")
     found = read_anndata(folder / "embedding.h5ad", SPOT_EMBEDDINGS)
     assert found.shape == (256, 2 * QUICK.architecture.latent) and np.isfinite(found.X).all()
+    assert found.uns["tissuemake"]["weights_sha256"] == weights_hash(model)
     assert found.obs_names.tolist() == section(1).obs_names.tolist()
 
 

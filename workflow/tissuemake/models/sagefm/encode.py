@@ -15,7 +15,7 @@ from tissuemake.models.sagefm.lessons import Lesson, Pupil
 from tissuemake.models.sagefm.pretrain import build_network, neighborhood, rings_of
 from tissuemake.models.sagefm.reading import Loadings
 from tissuemake.models.sagefm.section import Section, read_section
-from tissuemake.models.store import load_model
+from tissuemake.models.store import load_model, weights_hash
 from tissuemake.provenance import measured
 
 ROWS_AT_ONCE = 512
@@ -131,10 +131,15 @@ def load_sagefm(model: Path | str, gpus: int = 0) -> SageFM:
     return SageFM(state, config, given_device(gpus))
 
 
+def _hash(model: Path | str) -> str:
+    """Of the weights; that of a hub id is its revision's affair."""
+    return weights_hash(model) if Path(model).is_dir() else ""
+
+
 def embed_sagefm(filtered: Path, model: Path | str, output: Path, *, gpus: int = 0) -> None:
     """Write the embedding of every spot of a section as contract SPOT_EMBEDDINGS."""
     adata = read_anndata(filtered, FILTERED)
-    with measured("sagefm", model=str(model)) as provenance:
+    with measured("sagefm", model=str(model), weights_sha256=_hash(model)) as provenance:
         network = load_sagefm(model, gpus)
         vectors = network.embed(network.read(adata, str(filtered)))
     embedded = ad.AnnData(vectors, obs=adata.obs[[]].copy())
