@@ -22,7 +22,7 @@ PERMUTATIONS = 200
 # Random pairs per pair, of genes among the controls nearest in expression to its own.
 RANDOM_PAIRS, NEAREST = 10, 10
 # The network is asked about so many spots at most: its answer is a mean.
-MOST_SPOTS = 1000
+MOST_SPOTS = 500
 
 
 class Model(Protocol):
