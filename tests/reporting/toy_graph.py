@@ -51,7 +51,7 @@ class GraphToy(Toy):
     def _write_imputed(self) -> None:
         data = contracts.read_anndata(self.imputed["neighbors"], contracts.IMPUTED)
         data.var[["held_out_r", "held_out_r_depth_adjusted"]] = np.nan
-        data.uns["tissuemake"] = {**self.ran, "pretrained_on_this_sample": True}
+        data.uns["tissuemake"] = {**self.ran, "pretrained_on_this_donor": True}
         self.imputed[MODEL] = self._path(f"imputed/{MODEL}.h5ad")
         contracts.write_anndata(data, self.imputed[MODEL], contracts.IMPUTED)
 

@@ -8,12 +8,13 @@ import scipy.sparse as sp
 
 from models.sagefm.toy_section import GENES, QUICK, section, written
 from tissuemake.contracts import IMPUTED, SPOT_EMBEDDINGS, read_anndata
+from tissuemake.device import given_device
 from tissuemake.errors import InputError
 from tissuemake.evaluation.metrics import pearson
-from tissuemake.models.sagefm.encode import embed_sagefm, load_sagefm
+from tissuemake.models.sagefm.encode import SageFM, embed_sagefm, load_sagefm
 from tissuemake.models.sagefm.impute import impute_sagefm
 from tissuemake.models.sagefm.pretrain import pretrain_sagefm
-from tissuemake.models.store import weights_hash
+from tissuemake.models.store import load_model, weights_hash
 
 FIELD, STATE = slice(0, GENES // 2), slice(GENES // 2, GENES)
 
@@ -90,10 +91,11 @@ def test_a_panel_is_completed(model, folder):
     assert imputed.var.loc[imputed.var["held_out_r"].notna(), "measured"].all()
 
 
-def test_a_section_of_the_cohort_has_no_held_out_score(model, taught, folder):
-    impute_sagefm(taught, model, folder / "seen.h5ad", held_out_genes=20)
+def test_another_section_of_a_taught_donor_has_no_held_out_score(model, folder):
+    same = section(0, rows=12)
+    impute_sagefm(written(folder, "same", same), model, folder / "seen.h5ad", held_out_genes=20)
     imputed = read_anndata(folder / "seen.h5ad", IMPUTED)
-    assert imputed.var["held_out_r"].isna().all() and imputed.uns["tissuemake"]["pretrained_on_this_sample"]
+    assert imputed.var["held_out_r"].isna().all() and imputed.uns["tissuemake"]["pretrained_on_this_donor"]
 
 
 def test_embedding_is_one_vector_per_spot(model, asked, folder):
@@ -145,3 +147,11 @@ def test_another_organism_is_refused(model):
     with pytest.raises(InputError) as caught:
         load_sagefm(model).read(other, "sample M")
     assert caught.value.code == "no_shared_genes" and "sample M" in caught.value.message
+
+
+def test_weights_of_another_network_are_refused(model):
+    state, config = load_model(model)
+    config["architecture"] |= {"width": 8}
+    with pytest.raises(InputError) as caught:
+        SageFM(state, config, given_device(0))
+    assert caught.value.code == "wrong_model"

@@ -52,7 +52,13 @@ def section(seed: int, rows: int = 16, columns: int = 16, genes: int = GENES) ->
     adata.obsm["spatial"] = positions
     adata.uns = {
         "spatial": {"toy": {"images": {}, "scalefactors": {"microns_per_pixel": 1.0}}},
-        "tissuemake": {"sample": "toy", "lattice": "hexagonal", "pitch_um": 100.0, "observation": "spot"},
+        "tissuemake": {
+            "sample": "toy",
+            "donor": f"donor {seed}",
+            "lattice": "hexagonal",
+            "pitch_um": 100.0,
+            "observation": "spot",
+        },
         "dropped": pd.DataFrame({"reason": []}),
     }
     return adata

@@ -182,7 +182,7 @@ def imputation(prediction: ad.AnnData, method: str, of: str = "hidden measuremen
         "median": float(held_out["held_out_r"].median()),
         "median_adjusted": float(held_out["held_out_r_depth_adjusted"].median()),
         "figure": figure if len(held_out) else None,
-        "taught": bool(prediction.uns["tissuemake"].get("pretrained_on_this_sample", False)),
+        "taught": bool(prediction.uns["tissuemake"].get("pretrained_on_this_donor", False)),
         "rows": [
             {
                 "gene": str(gene),

@@ -31,19 +31,28 @@ class SageFM:
         Symbols of the vocabulary, (V,).
     shape
         Its `Architecture`.
+    donors
+        Whose tissue it was taught on.
     """
 
     def __init__(self, state: dict[str, Tensor], config: dict, device: Device) -> None:
         self.genes: list[str] = list(config["genes"])
         self.shape = Architecture(**config["architecture"])
+        self.donors: list[str] = list(config["donors"])
         self.mean, self.sd = state["log.mean"].numpy(), state["log.sd"].numpy()
         self._loadings = Loadings(state["loadings.directions"], state["loadings.variance"])
         self._device = device
         network = build_network(self.shape, self._loadings, state["log.mean"], state["log.sd"])
         prefix = "network."
-        network.load_state_dict(
-            {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        )
+        own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        try:
+            network.load_state_dict(own)
+        except RuntimeError as error:
+            raise InputError(
+                "wrong_model",
+                f"The weights of the model are not those of the network in its config ({str(error).splitlines()[0]}).",
+                "Copy the whole folder again, or train the model again.",
+            ) from error
         self._network = network.eval().to(device.torch_name)
 
     def read(self, adata: ad.AnnData, sample: str = "") -> Section:

@@ -7,9 +7,8 @@ import pandas as pd
 
 from tissuemake.contracts import FILTERED, IMPUTED, read_anndata, write_anndata
 from tissuemake.evaluation import held_out
-from tissuemake.files import sha256
 from tissuemake.models.sagefm.encode import load_sagefm
-from tissuemake.models.store import load_model
+from tissuemake.models.sagefm.section import donor_of
 from tissuemake.provenance import measured
 
 FOLDS = 5
@@ -28,13 +27,13 @@ def impute_sagefm(
 
     Genes are dealt into five folds; those of a fold are hidden in the whole section while they are predicted, so that
     a written value is what the model says of a gene that was not measured. `held_out_r` is the score of just these
-    values, and is missing for a section that the model was taught on.
+    values, and is missing for a donor whom the model was taught on.
     """
     adata = read_anndata(filtered, FILTERED)
     with measured("sagefm", seed=seed, model=str(model), n_spots=adata.n_obs) as record:
         network = load_sagefm(model, gpus)
         section = network.read(adata, str(filtered))
-        taught = sha256(filtered) in load_model(model, "sagefm")[1]["sections"].values()
+        taught = donor_of(adata) in network.donors
         hidden = held_out.choose(adata, held_out_genes, seed)
         written = _written(network.genes, section.measured, adata, hidden)
         values = np.empty((adata.n_obs, len(written)), np.float32)
@@ -46,7 +45,7 @@ def impute_sagefm(
             )
         # Log expression is not negative; the unclipped value carries no more.
         values = np.maximum(values, 0)
-        record["pretrained_on_this_sample"] = bool(taught)
+        record["pretrained_on_this_donor"] = taught
     imputed = _assemble(adata, network.genes, written, values, hidden, taught)
     record["n_held_out"] = int(imputed.var["held_out_r"].notna().sum())
     imputed.uns["tissuemake"] = record

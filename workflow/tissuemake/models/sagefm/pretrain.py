@@ -26,7 +26,7 @@ from tissuemake.models.sagefm.lessons import Pupil
 from tissuemake.models.sagefm.network import RingNetwork
 from tissuemake.models.sagefm.reading import Loadings
 from tissuemake.models.sagefm.readout import solve_readout
-from tissuemake.models.sagefm.section import Section, read_section
+from tissuemake.models.sagefm.section import Section, donor_of, read_section
 from tissuemake.models.sagefm.train import log_statistics, principal_loadings, train_network
 from tissuemake.models.store import save_model
 
@@ -89,7 +89,8 @@ def pretrain_sagefm(
         raise InputError(
             "no_cohort", "There is no section to learn from.", "Mark samples 'pretrain' in the sheet."
         )
-    sections, genes, blocks = _read(paths, chosen.architecture, seed)
+    cohort = [read_anndata(path, FILTERED) for path in paths]
+    sections, genes, blocks = _read(paths, cohort, chosen.architecture, seed)
     mean, sd = log_statistics(sections)
     torch.manual_seed(seed)
     loadings = principal_loadings(sections, chosen.architecture.loadings, seed)
@@ -126,6 +127,7 @@ def pretrain_sagefm(
         "genes": genes,
         "spots": int(sum(len(section) for section in sections)),
         "sections": hashes,
+        "donors": sorted({donor_of(adata) for adata in cohort}),
         "held_out": held_out,
         "version": __version__,
     }
@@ -170,10 +172,9 @@ def _chosen(preset: str, graph: str, custom: Preset | None) -> Preset:
 
 
 def _read(
-    paths: Sequence[Path], shape: Architecture, seed: int
+    paths: Sequence[Path], cohort: Sequence[ad.AnnData], shape: Architecture, seed: int
 ) -> tuple[list[Section], list[str], list[np.ndarray]]:
     """Sections in one vocabulary, its genes, and the block of every observation."""
-    cohort = [read_anndata(path, FILTERED) for path in paths]
     for path, adata in zip(paths, cohort, strict=True):
         if adata.n_obs < FEWEST_OBSERVATIONS:
             raise InputError(
