@@ -30,6 +30,9 @@ def is_control(method: str) -> bool:
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per line and method: ``median``, ``spread``, ``seeds``, cost, ``winner``, ``bar`` and ``reached``.
 
+    Who wins and what is reached is judged by ``shared``, the median over the seeds that the model has in that line:
+    seeds hide other genes, so a method with more of them would be compared on other questions.
+
     Parameters
     ----------
     rows
@@ -39,13 +42,22 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     value = grouped["value"]
     table = value.agg(median="median", spread=lambda values: values.max() - values.min(), seeds="count")
     table = table.join(grouped[["seconds", "peak_memory_mb"]].median()).reset_index()
+    table = table.merge(_shared(rows), on=[*LINE, "method"], how="left")
+    table["shared"] = table["shared"].fillna(table["median"])
     return pd.concat(
         [_judged(line, part) for line, part in table.groupby(LINE, sort=False)], ignore_index=True
     )
 
 
+def _shared(rows: pd.DataFrame) -> pd.DataFrame:
+    """Medians over the seeds for which the line has a row of the model."""
+    ours = rows[[is_ours(method) for method in rows["method"]]][[*LINE, "seed"]].drop_duplicates()
+    found = rows.merge(ours, on=[*LINE, "seed"]).groupby([*LINE, "method"], sort=False)["value"].median()
+    return found.rename("shared").reset_index()
+
+
 def _judged(line: tuple[str, str, str], part: pd.DataFrame) -> pd.DataFrame:
-    medians = part.set_index("method")["median"].dropna()
+    medians = part.set_index("method")["shared"].dropna()
     rivals = medians[[name for name in medians.index if name != CEILING and not is_control(name)]]
     bars = rivals[[name for name in rivals.index if not is_ours(name)]]
     bar = max([STATED.get(line, float("-inf")), *bars]) if len(bars) or line in STATED else float("nan")
@@ -54,12 +66,12 @@ def _judged(line: tuple[str, str, str], part: pd.DataFrame) -> pd.DataFrame:
     return part.assign(
         winner=[
             method in rivals and best - value < 0.0005
-            for method, value in zip(part["method"], part["median"], strict=True)
+            for method, value in zip(part["method"], part["shared"], strict=True)
         ],
         bar=bar if ranked else float("nan"),
         reached=[
             ranked and is_ours(method) and value > bar
-            for method, value in zip(part["method"], part["median"], strict=True)
+            for method, value in zip(part["method"], part["shared"], strict=True)
         ],
     )
 
@@ -68,7 +80,7 @@ def overview(table: pd.DataFrame) -> str:
     """Markdown: for every ranked column that the model has, its best reading beside the best of all others."""
     lines = []
     for (test, problem, metric), part in table.groupby(LINE, sort=False):
-        values = part.set_index("method")["median"].dropna()
+        values = part.set_index("method")["shared"].dropna()
         ours = values[[name for name in values.index if is_ours(name)]]
         others = values[
             [name for name in values.index if not (is_ours(name) or is_control(name) or name == CEILING)]

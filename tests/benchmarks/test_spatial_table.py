@@ -65,6 +65,14 @@ def test_a_row_of_fewer_seeds_than_its_neighbours_says_so():
     assert "| sagefm (1 seed) " in text and "| PCA + mixture " in text and "2 seeds" not in text
 
 
+def test_methods_are_compared_on_the_seeds_that_the_model_has():
+    given = table({"PCA + mixture": [0.2, 0.6, 0.8], "sagefm": [0.3]}, problem="bulb")
+    found = summary(given).set_index("method")
+    assert found.loc["PCA + mixture", "median"] == 0.6 and (found["bar"] == 0.2).all()
+    assert found.loc["sagefm", "reached"] and found.loc["sagefm", "winner"]
+    assert not found.loc["PCA + mixture", "winner"] and "0.200 (PCA + mixture)" in overview(summary(given))
+
+
 def test_the_overview_sets_the_best_reading_beside_the_best_baseline():
     given = {
         "PCA + k-means": [0.2],
