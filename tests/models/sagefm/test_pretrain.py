@@ -96,6 +96,7 @@ def test_another_section_of_a_taught_donor_has_no_held_out_score(model, folder):
     impute_sagefm(written(folder, "same", same), model, folder / "seen.h5ad", held_out_genes=20)
     imputed = read_anndata(folder / "seen.h5ad", IMPUTED)
     assert imputed.var["held_out_r"].isna().all() and imputed.uns["tissuemake"]["pretrained_on_this_donor"]
+    assert imputed.uns["tissuemake"]["weights_sha256"] == weights_hash(model)
 
 
 def test_embedding_is_one_vector_per_spot(model, asked, folder):

@@ -12,6 +12,11 @@ LEAST_BUFFER_UM = 250.0
 ALL = "all"
 
 
+def donor_of(facts: Mapping) -> str:
+    """Who gave the tissue, by a section's ``uns["tissuemake"]``; a sample without a donor is a donor of its own."""
+    return str(facts.get("donor") or f"sample:{facts['sample']}")
+
+
 def without_donor(donor: str) -> str:
     """Name of the head that saw every donor but `donor`."""
     return f"without donor {donor}"

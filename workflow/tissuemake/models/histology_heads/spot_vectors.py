@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from tissuemake.contracts import EMBEDDINGS, FILTERED, read_anndata, read_annotations
 from tissuemake.errors import InputError
+from tissuemake.models.held_out import donor_of
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class SpotVectors:
     @property
     def donor(self) -> str:
         """Who gave the tissue; a sample without a donor is a donor of its own."""
-        return str(self.spots.uns["tissuemake"].get("donor") or f"sample:{self.sample}")
+        return donor_of(self.spots.uns["tissuemake"])
 
     @property
     def encoder_saw_donor(self) -> bool:

@@ -80,8 +80,9 @@ class SageFM:
         domains the two together are better than either (tests/benchmarks/SPATIAL.md).
         """
         none = np.zeros(len(self.genes), dtype=bool)
+        pupil = self._pupil(section)
         both = [
-            np.concatenate([part.numpy() for part in self._ask(section, hidden, False, self._network.embed)])
+            np.concatenate([part.numpy() for part in self._ask(pupil, hidden, False, self._network.embed)])
             for hidden in (none, ~none)
         ]
         return np.hstack(both)
@@ -116,7 +117,7 @@ class SageFM:
         pupil = self._pupil(section)
         parts = [
             part.numpy()[:, wanted] * self.sd[wanted] + pupil.level[wanted]
-            for part in self._ask(section, unseen, everywhere, self._network.answer)
+            for part in self._ask(pupil, unseen, everywhere, self._network.answer)
         ]
         return np.concatenate(parts).astype(np.float32)
 
@@ -124,12 +125,11 @@ class SageFM:
         return Pupil(section, self.mean, self.sd, self._loadings, rings_of(self.shape))
 
     @torch.no_grad()
-    def _ask(self, section: Section, hidden: np.ndarray, everywhere: bool, question):
+    def _ask(self, pupil: Pupil, hidden: np.ndarray, everywhere: bool, question):
         """Yield the answers, block by block of spots, on the CPU."""
-        pupil = self._pupil(section)
-        place = self._device.torch_name
-        for start in range(0, len(section), ROWS_AT_ONCE):
-            rows = np.arange(start, min(start + ROWS_AT_ONCE, len(section)))
+        place, spots = self._device.torch_name, len(pupil.section)
+        for start in range(0, spots, ROWS_AT_ONCE):
+            rows = np.arange(start, min(start + ROWS_AT_ONCE, spots))
             lesson = pupil.lesson(rows, hidden, everywhere=everywhere)
             yield question(Lesson(*(field.to(place) for field in lesson))).float().cpu()
 
@@ -140,15 +140,15 @@ def load_sagefm(model: Path | str, gpus: int = 0) -> SageFM:
     return SageFM(state, config, given_device(gpus))
 
 
-def _hash(model: Path | str) -> str:
-    """Of the weights; that of a hub id is its revision's affair."""
+def weights_of(model: Path | str) -> str:
+    """SHA-256 of a folder's weights, empty for a hub id, whose revision says which they are."""
     return weights_hash(model) if Path(model).is_dir() else ""
 
 
 def embed_sagefm(filtered: Path, model: Path | str, output: Path, *, gpus: int = 0) -> None:
     """Write the embedding of every spot of a section as contract SPOT_EMBEDDINGS."""
     adata = read_anndata(filtered, FILTERED)
-    with measured("sagefm", model=str(model), weights_sha256=_hash(model)) as provenance:
+    with measured("sagefm", model=str(model), weights_sha256=weights_of(model)) as provenance:
         network = load_sagefm(model, gpus)
         vectors = network.embed(network.read(adata, str(filtered)))
     embedded = ad.AnnData(vectors, obs=adata.obs[[]].copy())

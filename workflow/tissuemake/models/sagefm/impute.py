@@ -7,8 +7,8 @@ import pandas as pd
 
 from tissuemake.contracts import FILTERED, IMPUTED, read_anndata, write_anndata
 from tissuemake.evaluation import held_out
-from tissuemake.models.sagefm.encode import load_sagefm
-from tissuemake.models.sagefm.section import donor_of
+from tissuemake.models.held_out import donor_of
+from tissuemake.models.sagefm.encode import load_sagefm, weights_of
 from tissuemake.provenance import measured
 
 FOLDS = 5
@@ -30,10 +30,11 @@ def impute_sagefm(
     values, and is missing for a donor whom the model was taught on.
     """
     adata = read_anndata(filtered, FILTERED)
-    with measured("sagefm", seed=seed, model=str(model), n_spots=adata.n_obs) as record:
+    made_by = {"model": str(model), "weights_sha256": weights_of(model)}
+    with measured("sagefm", seed=seed, n_spots=adata.n_obs, **made_by) as record:
         network = load_sagefm(model, gpus)
         section = network.read(adata, str(filtered))
-        taught = donor_of(adata) in network.donors
+        taught = donor_of(adata.uns["tissuemake"]) in network.donors
         hidden = held_out.choose(adata, held_out_genes, seed)
         written = _written(network.genes, section.measured, adata, hidden)
         values = np.empty((adata.n_obs, len(written)), np.float32)

@@ -11,11 +11,12 @@ from tissuemake.contracts import FILTERED, SPOT_EMBEDDINGS, read_anndata, read_a
 from tissuemake.errors import InputError
 from tissuemake.evaluation.splits import near_block, spatial_blocks
 from tissuemake.evaluation.tables import read_labels
-from tissuemake.models.held_out import FOLDS, LEAST_BUFFER_UM
+from tissuemake.models.held_out import FOLDS, LEAST_BUFFER_UM, donor_of
 from tissuemake.models.probe import within_section
+from tissuemake.models.sagefm.graph import RING_LIMITS
 
-# The network looks at the spots around: those within two rings of a block saw it.
-RINGS = 2.2
+# The network looks so many pitches around a spot: those that lie so near a block saw it.
+REACH = max(limits[-1] for limits in RING_LIMITS.values())
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class EmbeddedSection:
     def blocks(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Block (spots,) of each, and whether it lies in or near each block (spots, `FOLDS`)."""
         found = spatial_blocks(self.positions, FOLDS, seed)
-        reach = max(RINGS * self.pitch_um, LEAST_BUFFER_UM)
+        reach = max(REACH * self.pitch_um, LEAST_BUFFER_UM)
         near = [near_block(self.positions, found == fold, reach) for fold in range(FOLDS)]
         return found, np.column_stack(near)
 
@@ -85,7 +86,7 @@ def read_section_vectors(
     scale = float(spots.uns["spatial"][sample]["scalefactors"]["microns_per_pixel"])
     return EmbeddedSection(
         sample,
-        str(facts.get("donor") or f"sample:{sample}"),
+        donor_of(facts),
         spots.obs_names,
         within_section(embedded.X),
         np.asarray(spots.obsm["spatial"], float) * scale,

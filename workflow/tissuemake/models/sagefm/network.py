@@ -49,7 +49,6 @@ class Surroundings(nn.Module):
 
     def __init__(self, shape: Architecture, inputs: int) -> None:
         super().__init__()
-        self.heads = shape.heads
         self.value = nn.Sequential(
             nn.Linear(inputs, shape.width), nn.GELU(), nn.Linear(shape.width, shape.width)
         )

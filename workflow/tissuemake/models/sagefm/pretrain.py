@@ -19,6 +19,7 @@ from tissuemake.files import sha256
 from tissuemake.models.card import model_card
 from tissuemake.models.checkpoints import discard_checkpoints
 from tissuemake.models.curve import Curve
+from tissuemake.models.held_out import donor_of
 from tissuemake.models.sagefm.architecture import GRAPHS, PRESETS, Architecture, Preset
 from tissuemake.models.sagefm.clique import NODES, CliqueNetwork
 from tissuemake.models.sagefm.graph import Neighborhood, cliques, neighborhood_of
@@ -26,7 +27,7 @@ from tissuemake.models.sagefm.lessons import Pupil
 from tissuemake.models.sagefm.network import RingNetwork
 from tissuemake.models.sagefm.reading import Loadings
 from tissuemake.models.sagefm.readout import solve_readout
-from tissuemake.models.sagefm.section import Section, donor_of, read_section
+from tissuemake.models.sagefm.section import Section, read_section
 from tissuemake.models.sagefm.train import log_statistics, principal_loadings, train_network
 from tissuemake.models.store import save_model
 
@@ -127,7 +128,7 @@ def pretrain_sagefm(
         "genes": genes,
         "spots": int(sum(len(section) for section in sections)),
         "sections": hashes,
-        "donors": sorted({donor_of(adata) for adata in cohort}),
+        "donors": sorted({donor_of(adata.uns["tissuemake"]) for adata in cohort}),
         "held_out": held_out,
         "version": __version__,
     }

@@ -85,9 +85,3 @@ def read_section(adata: ad.AnnData, genes: Sequence[str], neighbors: Neighborhoo
         total,
         neighborhood_of(adata) if neighbors is None else neighbors,
     )
-
-
-def donor_of(adata: ad.AnnData) -> str:
-    """Whose tissue it is; a sample without a donor is one of its own."""
-    about = adata.uns["tissuemake"]
-    return str(about.get("donor") or f"sample {about.get('sample')}")
