@@ -21,6 +21,8 @@ from tissuemake.contracts import (
 from tissuemake.errors import InputError
 from tissuemake.models.probe import STRENGTHS, Probe, fit_probe, within_section
 from tissuemake.models.sagefm.annotate import annotate_spots, fit_annotation
+from tissuemake.models.sagefm.graph import lattice_rings
+from tissuemake.models.sagefm.labelled import read_section_vectors
 
 REGIONS = ("tumor", "stroma", "fat")
 WIDTH = 5
@@ -211,3 +213,13 @@ def test_the_command_line_learns_and_gives_labels(tmp_path):
     found = CliRunner().invoke(app, ["domains", str(new[0]), *options])
     assert found.exit_code == 0, found.output
     assert read_table(output, DOMAINS)["sagefm"].nunique() == 3
+
+
+def test_spots_whose_neighborhood_reaches_into_a_block_are_near_it(tmp_path):
+    files = toy(tmp_path, "one", "donor")
+    section = read_section_vectors(files[0], files[1])
+    blocks, near = section.blocks(0)
+    around = lattice_rings(section.positions, "square", pitch_um=PITCH_UM).index
+    for fold in range(near.shape[1]):
+        touched = ((blocks[around] == fold) & (around >= 0)).any(axis=1)
+        assert near[touched, fold].all() and not near[:, fold].all()
