@@ -13,5 +13,6 @@ rule simulate_tissue:
     params:
         spots=config["simulation"]["spots"],
         seed=config["seed"],
+        programmes=config["simulation"]["programmes"],
     script:
         "../scripts/simulate_tissue.py"

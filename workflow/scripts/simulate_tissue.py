@@ -12,4 +12,5 @@ with logged(snakemake.log[0]):
         seed=snakemake.params.seed,
         spots=snakemake.params.spots,
         zones=snakemake.wildcards.zones,
+        programmes=snakemake.params.programmes,
     )

@@ -17,15 +17,18 @@ def simulate(
     folder: Annotated[Path, typer.Argument(help="New folder for the simulated tissue.")],
     spots: Annotated[int, typer.Option(help="Visium spots under the tissue.")] = 300,
     zones: Annotated[str, typer.Option(help="layered, glandular or infiltrated.")] = "layered",
+    programmes: Annotated[int, typer.Option(help="Planted pathway programmes; 8 show every kind.")] = 0,
     seed: Seed = 0,
 ) -> None:
     """Write a tissue with known truth as vendor folders.
 
     Example: tissuemake simulate tissue --spots 300
+
+    Example: tissuemake simulate tissue --zones infiltrated --programmes 8
     """
     from tissuemake.simulate.vendor_folders import simulate_tissue
 
-    simulate_tissue(folder, seed=seed, spots=spots, zones=zones)
+    simulate_tissue(folder, seed=seed, spots=spots, zones=zones, programmes=programmes)
     typer.echo(f"{folder}: visium, visium_hd, xenium, atlas.h5ad, truth")
 
 

@@ -173,6 +173,18 @@ def expected_shares(
     return profiles[:, genes][kinds] * np.exp(activity @ biology.loadings[:, genes])
 
 
+def redraw(molecules: sp.csr_matrix, columns: np.ndarray, drawn: np.ndarray) -> sp.csr_matrix:
+    """`molecules` (cells, genes) with `columns` replaced by the dense `drawn` (cells, columns)."""
+    keep = np.ones(molecules.shape[1])
+    keep[columns] = 0
+    rest = (molecules @ sp.diags(keep)).tocsr()
+    rest.eliminate_zeros()
+    place = sp.csr_matrix(
+        (np.ones(len(columns)), (np.arange(len(columns)), columns)), shape=(len(columns), molecules.shape[1])
+    )
+    return (rest + sp.csr_matrix(drawn) @ place).astype(np.int32).tocsr()
+
+
 def thin(molecules: sp.csr_matrix, chance: np.ndarray, rng: np.random.Generator) -> sp.csr_matrix:
     """Keep each molecule with its gene's `chance` (genes,), clipped to 0-1."""
     kept = molecules.copy()

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from tissuemake.errors import InputError
 from tissuemake.simulate import cell_types
-from tissuemake.simulate.expression import Biology
+from tissuemake.simulate.expression import Biology, redraw
 from tissuemake.simulate.gene_catalogue import gene_catalogue
 from tissuemake.simulate.tissue import GRID_UM, Section, stream
 from tissuemake.simulate.zones import smooth_noise
@@ -175,7 +175,7 @@ def send_signals(
             answer = np.where(lineage == signal.receiver, exposure, 0)[:, None]
             gain = np.array([_RECEPTOR_GAIN] + [_TARGET_GAIN] * TARGETS)
             mean[:, [column[gene] for gene in signal.downstream]] *= 1 + answer * gain
-    return _replaced(molecules, genes, rng.poisson(mean).astype(np.int32))
+    return redraw(molecules, genes, rng.poisson(mean).astype(np.int32))
 
 
 def _state(section, cells, rng):
@@ -194,18 +194,6 @@ def exposure_to(ligand: np.ndarray, section: Section, cells: pd.DataFrame) -> np
     seen = gaussian_filter(raster, width, mode="constant")[rows, cols]
     seen = np.maximum(seen - ligand / (2 * np.pi * width**2), 0)
     return seen / max(seen.mean(), 1e-12)
-
-
-def _replaced(molecules, columns, drawn):
-    """`molecules` with `columns` replaced by the dense `drawn`."""
-    keep = np.ones(molecules.shape[1])
-    keep[columns] = 0
-    rest = (molecules @ sp.diags(keep)).tocsr()
-    rest.eliminate_zeros()
-    place = sp.csr_matrix(
-        (np.ones(len(columns)), (np.arange(len(columns)), columns)), shape=(len(columns), molecules.shape[1])
-    )
-    return (rest + sp.csr_matrix(drawn) @ place).astype(np.int32).tocsr()
 
 
 def signal_table(signalling: Signalling, genes: pd.Index) -> pd.DataFrame:

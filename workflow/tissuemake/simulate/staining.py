@@ -95,7 +95,10 @@ def render(section: Section, cells: pd.DataFrame, seed: int, mpp: float = 0.5) -
 
 
 def shape_nuclei(section: Section, cells: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Ellipse of every nucleus: x, y, a, b (semi-axes, µm), angle (radians), density, and its type's cytoplasm."""
+    """Ellipse of every nucleus: x, y, a, b (semi-axes, µm), angle (radians), density, and its type's cytoplasm.
+
+    Factors ``darker`` and ``larger`` among the columns of `cells` change density and axes.
+    """
     rng = stream(seed, "nuclei")
     kinds = cell_types.CELL_TYPES
     index = cells["cell_type"].to_numpy()
@@ -108,6 +111,9 @@ def shape_nuclei(section: Section, cells: pd.DataFrame, seed: int) -> pd.DataFra
         rng.uniform(0, np.pi, count),
     )
     density = np.array([kind.haematoxylin for kind in kinds])[index] * np.exp(rng.normal(0, 0.14, count))
+    if "darker" in cells:
+        density = density * cells["darker"].to_numpy()
+        axes = axes * cells["larger"].to_numpy()[:, None]
     table = {"x": cells["x"], "y": cells["y"], "a": axes[:, 0], "b": axes[:, 1], "angle": angle}
     table["density"] = density
     for name in ("cytoplasm_um", "cytoplasm_eosin", "cytoplasm_haematoxylin"):

@@ -34,6 +34,8 @@ class Section:
         (h, w) displacement of fibres, µm: they run along lines of constant ``y - bend``.
     vacuoles
         (n, 2) centres of fat vacuoles, µm.
+    activity
+        (programmes, h, w) of planted programmes, if any.
     """
 
     zones: tuple[Zone, ...]
@@ -42,6 +44,7 @@ class Section:
     lumen: np.ndarray
     bend: np.ndarray
     vacuoles: np.ndarray
+    activity: np.ndarray | None = None
 
     def sample(self, raster: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Value of `raster` at positions in µm; positions outside take the nearest edge."""
