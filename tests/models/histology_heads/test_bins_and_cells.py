@@ -10,7 +10,7 @@ from tissuemake.histology.tiles import tile_slide
 from tissuemake.ingest import open_reader
 from tissuemake.models.histology_heads import section_prediction
 from tissuemake.models.histology_heads.expression import fit_expression, predict_expression
-from tissuemake.models.histology_heads.spot_vectors import read_spot_vectors
+from tissuemake.models.spot_vectors import read_spot_vectors
 from tissuemake.quality.filter import filter_spots
 from tissuemake.sheets import Sample
 from tissuemake.simulate.vendor_folders import simulate_tissue

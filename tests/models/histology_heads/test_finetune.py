@@ -13,11 +13,11 @@ from tissuemake.models.curve import Curve
 from tissuemake.models.histology_heads.cohort_genes import cohorts, read_slides
 from tissuemake.models.histology_heads.finetune import finetune_expression
 from tissuemake.models.histology_heads.ridge import SECTION, expression_directions
-from tissuemake.models.histology_heads.spot_vectors import read_spot_vectors
 from tissuemake.models.schedule import Schedule
 from tissuemake.models.spafoundation.architecture import Architecture
 from tissuemake.models.spafoundation.encode import embed_spafoundation, load_encoder
 from tissuemake.models.spafoundation.network import build_backbone
+from tissuemake.models.spot_vectors import read_spot_vectors
 from tissuemake.models.store import load_model, save_model
 
 SHAPE = Architecture(width=24, layers=3, heads=2, patch=8, image_px=16)

@@ -15,7 +15,7 @@ from tissuemake.errors import InputError
 from tissuemake.expression import column_variance
 from tissuemake.genes import guess_organism, match_genes
 from tissuemake.models.histology_heads.ridge import Section
-from tissuemake.models.histology_heads.spot_vectors import (
+from tissuemake.models.spot_vectors import (
     SpotVectors,
     read_spot_vectors,
     refuse_other_encoder,

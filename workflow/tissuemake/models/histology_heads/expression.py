@@ -18,13 +18,13 @@ from tissuemake.models.curve import Curve
 from tissuemake.models.histology_heads.cohort_genes import Cohort, Slide, cohorts, read_slides
 from tissuemake.models.histology_heads.ridge import SECTION, Head, Recipe, fit_head
 from tissuemake.models.histology_heads.section_prediction import predict_section
-from tissuemake.models.histology_heads.spot_vectors import (
+from tissuemake.models.histology_heads.tumor import encoder_hash, refuse_other_weights
+from tissuemake.models.record import head_card, solved_curve
+from tissuemake.models.spot_vectors import (
     can_be_held_out,
     read_spot_vectors,
     refuse_other_encoder,
 )
-from tissuemake.models.histology_heads.tumor import encoder_hash, refuse_other_weights
-from tissuemake.models.record import head_card, solved_curve
 from tissuemake.models.store import load_model, save_model, weights_hash
 from tissuemake.provenance import measured
 

@@ -10,7 +10,7 @@ from tissuemake.evaluation.metrics import presence_precision, presence_rank
 from tissuemake.evaluation.splits import near_block, spatial_blocks
 from tissuemake.models.held_out import FOLDS, LEAST_BUFFER_UM, without_block, without_donor
 from tissuemake.models.histology_heads.logistic import LogisticHead, Part, fit_calibrated, prior_logit, usable
-from tissuemake.models.histology_heads.spot_vectors import SpotVectors
+from tissuemake.models.spot_vectors import SpotVectors
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tissuemake.contracts import FILTERED, HIGHRES, read_anndata, write_anndata
 from tissuemake.errors import InputError
 from tissuemake.expression import most_variable
 from tissuemake.models.histology_heads.between_spots import conserve, place, spread
-from tissuemake.models.histology_heads.spot_vectors import SpotVectors, read_spot_vectors
+from tissuemake.models.spot_vectors import SpotVectors, read_spot_vectors
 from tissuemake.provenance import measured
 
 GENES = 200

@@ -10,7 +10,7 @@ from tissuemake.evaluation.metrics import partial_pearson, pearson
 from tissuemake.gene_matching import match_vocabulary
 from tissuemake.models.histology_heads.cohort_genes import Slide
 from tissuemake.models.histology_heads.ridge import Head
-from tissuemake.models.histology_heads.spot_vectors import SpotVectors
+from tissuemake.models.spot_vectors import SpotVectors
 
 # Predictions are dense: of 50,000 spots all 2,000 genes are written, of 500,000 bins 200.
 MOST_VALUES = 100_000_000

@@ -24,13 +24,13 @@ from tissuemake.models.histology_heads.held_out_heads import (
     twin_scores,
 )
 from tissuemake.models.histology_heads.logistic import LogisticHead, log_loss
-from tissuemake.models.histology_heads.spot_vectors import (
+from tissuemake.models.record import head_card, solved_curve
+from tissuemake.models.spot_vectors import (
     SpotVectors,
     can_be_held_out,
     read_spot_vectors,
     refuse_other_encoder,
 )
-from tissuemake.models.record import head_card, solved_curve
 from tissuemake.models.store import load_model, save_model, weights_hash
 from tissuemake.provenance import measured
 
