@@ -149,6 +149,23 @@ TILES = TableContract(
     index="tile",
     pictures="jpeg",
 )
+# Signed activity of each gene set in each spot: `measured` from expression, `quadflow` from the image.
+PATHWAYS = TableContract("pathways", "score_pathways", index="barcode", numeric=True)
+# What the training cohort says of each gene: the scale of all pathway scores.
+PATHWAY_SCALING = TableContract(
+    "pathway_scaling",
+    "fit_pathway_scaling",
+    index="gene",
+    columns=(
+        "gene_id",
+        "spots",
+        "share",
+        "published_mean",
+        "published_sd",
+        "corrected_mean",
+        "corrected_sd",
+    ),
+)
 EVALUATION = TableContract(
     "evaluation",
     "evaluate_sample",
