@@ -166,6 +166,12 @@ PATHWAY_SCALING = TableContract(
         "corrected_sd",
     ),
 )
+# Means of a pathway by signed distance from a border; negative is inside.
+PATHWAY_BORDER = TableContract(
+    "pathway_border",
+    "measure_border",
+    columns=("pathway", "from_um", "to_um", "distance_um", "mean", "low", "high", "spots"),
+)
 EVALUATION = TableContract(
     "evaluation",
     "evaluate_sample",
