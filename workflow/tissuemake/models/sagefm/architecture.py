@@ -82,7 +82,7 @@ class Preset:
 PRESETS = {
     "tiny": Preset(
         Architecture(genes=2000),
-        Schedule(steps=600, learning_rate=3e-3, weight_decay=0.05, validate_every=150),
+        Schedule(steps=400, learning_rate=3e-3, weight_decay=0.05, validate_every=100),
     ),
     "small": Preset(
         Architecture(genes=8000, loadings=64, width=512, latent=48),

@@ -71,7 +71,9 @@ class Surroundings(nn.Module):
         share = torch.softmax(score, dim=1).nan_to_num(0.0)
         if not len(nodes):
             return self.join(nodes.new_zeros(len(share), self.join.in_features))
-        values = self.value(nodes)[lesson.index.clamp(min=0)]
+        # Indexing by brackets adds gradients up in whatever order threads come: index_select has one order.
+        values = self.value(nodes).index_select(0, lesson.index.clamp(min=0).flatten())
+        values = values.view(*lesson.index.shape, -1)
         mean = torch.einsum("bkh,bkw->bhw", share, values)
         return self.join(mean.flatten(1))
 

@@ -38,10 +38,11 @@ def solve_readout(
     The first for centres that show a part of their genes, the second for those that show none. Fitted on the spots
     `taught`; the penalty is the one with the least error on those `examined`.
     """
-    return torch.stack([_solve(pupils, taught, examined, seed, shown) for shown in (True, False)])
+    around = [_around(pupil) for pupil in pupils]
+    return torch.stack([_solve(pupils, around, taught, examined, seed, shown) for shown in (True, False)])
 
 
-def _solve(pupils, taught, examined, seed: int, shown: bool) -> Tensor:
+def _solve(pupils, around, taught, examined, seed: int, shown: bool) -> Tensor:
     genes = len(pupils[0].sd)
     fold_of = np.random.default_rng(seed).permutation(np.arange(genes) % FOLDS)
     found: list[np.ndarray] = []
@@ -49,9 +50,11 @@ def _solve(pupils, taught, examined, seed: int, shown: bool) -> Tensor:
     for fold in range(FOLDS):
         part = fold_of == fold
         inner, product, exam = 0.0, 0.0, []
-        for pupil, spots, kept in zip(pupils, taught, examined, strict=True):
+        for pupil, near, spots, kept in zip(pupils, around, taught, examined, strict=True):
             hidden = part | ~pupil.section.measured if shown else np.ones(genes, dtype=bool)
-            x = _features_of(pupil, hidden).numpy().astype(np.float64)
+            own = pupil.components(hidden)
+            x = linear_features(own, torch.from_numpy(pupil.depth), near, pupil.loadings)
+            x = x.numpy().astype(np.float64)
             y = pupil.targets(part)
             inner = inner + x[spots].T @ x[spots]
             product = product + x[spots].T @ y[spots]
@@ -67,12 +70,7 @@ def _solve(pupils, taught, examined, seed: int, shown: bool) -> Tensor:
     return torch.from_numpy(weights)
 
 
-def _features_of(pupil: Pupil, hidden: np.ndarray) -> Tensor:
-    """Of all observations, when the genes `hidden` (V,) are hidden at each centre and nowhere else."""
-    around = mean_around(pupil.section.neighbors) @ pupil.components(~pupil.section.measured).numpy()
-    return linear_features(
-        pupil.components(hidden),
-        torch.from_numpy(pupil.depth),
-        torch.from_numpy(around.astype(np.float32)),
-        pupil.loadings,
-    )
+def _around(pupil: Pupil) -> Tensor:
+    """Mean components of the neighbours of all observations, of which nothing is hidden, (n, d)."""
+    seen = pupil.components(~pupil.section.measured).numpy()
+    return torch.from_numpy((mean_around(pupil.section.neighbors) @ seen).astype(np.float32))
