@@ -1,0 +1,1 @@
+"""quadflow: a transformer in which pathways and H&E patches attend to each other in four flows."""

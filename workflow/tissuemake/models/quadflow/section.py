@@ -1,0 +1,174 @@
+"""A slide as the model sees it: patches with image features and places in µm, and what was measured on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+
+from tissuemake.contracts import FILTERED, PATHWAYS, read_anndata, read_table
+from tissuemake.errors import InputError
+from tissuemake.models.quadflow.neighbors import Around, around, mean_over
+from tissuemake.models.quadflow.network import View
+from tissuemake.models.spot_vectors import SpotVectors
+
+# A feature that hardly moves in a slide says nothing there, and standardised would say it loudly.
+LEAST_SPREAD = 1e-3
+LARGEST_Z = 6.0
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Image features of n patches of a slide; all that a prediction takes.
+
+    Attributes
+    ----------
+    features
+        float32 (n, f), as the encoder wrote them.
+    positions_um
+        float64 (n, 2).
+    """
+
+    features: np.ndarray
+    positions_um: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on the patches of a slide, a row per patch; the mean where several bins or cells lie on one.
+
+    Attributes
+    ----------
+    scores
+        float64 (n, P).
+    depth
+        float64 (n,), log library size.
+    values
+        float32 (n, G), log1p CP10k of a vocabulary.
+    """
+
+    scores: np.ndarray
+    depth: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Brings encoder features of a slide to what network and ridge read.
+
+    Features are standardised within the slide, so that staining and scanner fall out; of large encoders the principal
+    components of the cohort are kept. With the flow among patches come the means over neighbours, and over theirs.
+
+    Attributes
+    ----------
+    directions
+        float32 (f, components), or None to keep all features.
+    neighbors
+        Patches around a patch.
+    context
+        Whether the flow among patches is on.
+    """
+
+    directions: np.ndarray | None
+    neighbors: int
+    context: bool
+
+    @classmethod
+    def of(cls, slides: Sequence[Patches], components: int, neighbors: int, context: bool) -> "Reader":
+        """Fit the principal components of all slides."""
+        if slides[0].features.shape[1] <= components:
+            return cls(None, neighbors, context)
+        stacked = np.concatenate([standardised(slide.features) for slide in slides])
+        values, vectors = np.linalg.eigh(stacked.T @ stacked / len(stacked))
+        chosen = np.argsort(-values)[:components]
+        directions = vectors[:, chosen] / np.sqrt(values[chosen].mean() + 1e-12)
+        return cls(directions.astype(np.float32), neighbors, context)
+
+    def view(self, slide: Patches, *, graph: bool = False) -> View:
+        """Inputs of a whole slide; with its `graph` where nothing but a penalty on roughness asks for it."""
+        own = standardised(slide.features)
+        own = own if self.directions is None else own @ self.directions
+        near: Around | None = None
+        parts = [own]
+        if self.context or graph:
+            near = around(slide.positions_um, self.neighbors)
+        if self.context:
+            once = mean_over(own, near.index.numpy())
+            parts += [standardised(once), standardised(mean_over(once, near.index.numpy()))]
+        middle = (slide.positions_um.min(axis=0) + slide.positions_um.max(axis=0)) / 2
+        return View(
+            torch.from_numpy(np.hstack(parts).astype(np.float32)),
+            torch.from_numpy((slide.positions_um - middle).astype(np.float32)),
+            near,
+        )
+
+
+def standardised(features: np.ndarray) -> np.ndarray:
+    """Relative to all patches of the slide; 0 for what does not move."""
+    features = np.asarray(features, dtype=np.float64)
+    spread = features.std(axis=0)
+    moves = spread > LEAST_SPREAD * np.abs(features).max(axis=0) + 1e-12
+    z = (features - features.mean(axis=0)) / np.where(moves, spread, 1)
+    return np.clip(np.where(moves, z, 0), -LARGEST_Z, LARGEST_Z)
+
+
+def patches_of(image: SpotVectors) -> tuple[Patches, np.ndarray]:
+    """Return the patches that observations lie on, and the patch of every observation, -1 without.
+
+    A spot has a tile of its own; bins and cells share the tile that they lie on, and its answer.
+    """
+    seen = image.row[image.seen]
+    rows, first, patch = np.unique(seen, return_index=True, return_inverse=True)
+    own = len(rows) == len(seen)
+    places = image.tiles.obs[["x", "y"]].to_numpy(float)[rows] * image.microns_per_pixel
+    of = np.full(len(image.row), -1)
+    of[image.seen] = patch
+    positions = image.positions[image.seen][first] if own else places
+    return Patches(np.asarray(image.tiles.X[rows], np.float32), positions), of
+
+
+def measured_on(
+    filtered: Path, scores: Path, patch: np.ndarray, sets: Sequence[str], genes: Sequence[str]
+) -> Measured:
+    """Read what was measured on patches: scores of `sets`, depth, and log values of `genes`, which are all there.
+
+    Raises
+    ------
+    InputError
+        ``other_spots`` when the scores are those of other observations.
+    """
+    adata = read_anndata(filtered, FILTERED)
+    table = read_table(scores, PATHWAYS)
+    if not adata.obs_names.isin(table.index).all():
+        missing = adata.obs_names[~adata.obs_names.isin(table.index)]
+        raise InputError(
+            "other_spots",
+            f"{scores} lacks {len(missing)} of the {adata.n_obs} observations of {filtered} ({missing[0]}, …).",
+            "Score the pathways of this sample again.",
+        )
+    mean = _mean_per_patch(patch)
+    wanted = table.reindex(index=adata.obs_names, columns=list(sets)).to_numpy(np.float64)
+    total = np.maximum(adata.obs["total_counts"].to_numpy(np.float64), 1)
+    values = sp.csr_matrix(adata.X)[:, adata.var_names.get_indexer(list(genes))]
+    return Measured(
+        mean @ np.nan_to_num(wanted), np.log(mean @ total), (mean @ values).toarray().astype(np.float32)
+    )
+
+
+def _mean_per_patch(patch: np.ndarray) -> sp.csr_matrix:
+    """(patches, observations) with which a product is the mean over what lies on a patch."""
+    there = np.flatnonzero(patch >= 0)
+    count = np.bincount(patch[there])
+    shape = (len(count), len(patch))
+    return sp.csr_matrix((1 / count[patch[there]], (patch[there], there)), shape=shape)
+
+
+def columns_of(scores: Path) -> pd.Index:
+    """Names of the gene sets that a table of scores has."""
+    return read_table(scores, PATHWAYS).columns.astype(str)
