@@ -126,3 +126,13 @@ def test_unknown_ways_are_refused(section, sets, wrong):
 
 def test_log_depth_is_of_counts(section):
     assert np.allclose(log_depth(section), np.log(section.obs["total_counts"]))
+
+
+def test_a_panel_without_any_set_gets_no_scores_and_the_reason(tmp_path, section, gmt):
+    filtered, output = tmp_path / "f.h5ad", tmp_path / "scores.parquet"
+    contracts.write_anndata(section[:, 60:70].copy(), filtered, contracts.FILTERED)
+    gmt.write_text("FAR\t\tGENE1\tGENE2\tGENE3\tGENE4\tGENE5\tGENE6\n")
+    score_pathways(filtered, gmt, None, output)
+    scores = contracts.read_table(output, contracts.PATHWAYS)
+    assert scores.shape == (SPOTS, 0) and scores.index.equals(section.obs_names)
+    assert "FAR (0)" in scores.attrs["tissuemake"]["reason"]

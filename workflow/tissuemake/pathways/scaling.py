@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.contracts import FILTERED, PATHWAY_SCALING, read_anndata, write_table
-from tissuemake.files import sha256
 from tissuemake.pathways.gene_sets import matched_sets, read_gene_sets
+from tissuemake.pathways.library import attribution
 from tissuemake.pathways.values import DEPTHS, value_blocks
 from tissuemake.provenance import measured
 
@@ -43,7 +43,7 @@ def fit_scaling(
         Those of `read_gene_sets` and `matched_sets`.
     """
     sets = read_gene_sets(gene_sets)
-    with measured("pathway_scaling", gene_sets=sha256(gene_sets)) as record:
+    with measured("pathway_scaling", **attribution(gene_sets)) as record:
         sections = [read_anndata(path, FILTERED) for path in filtered]
         table = cohort_scaling(sections)
         organism = {str(section.uns["tissuemake"].get("organism", "")) for section in sections}

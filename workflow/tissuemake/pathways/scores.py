@@ -10,9 +10,9 @@ import pandas as pd
 
 from tissuemake.contracts import FILTERED, PATHWAY_SCALING, PATHWAYS, read_anndata, read_table, write_table
 from tissuemake.errors import InputError
-from tissuemake.files import sha256
 from tissuemake.genes import match_genes
 from tissuemake.pathways.gene_sets import FEWEST, matched_sets, read_gene_sets
+from tissuemake.pathways.library import attribution
 from tissuemake.pathways.scaling import cohort_scaling
 from tissuemake.pathways.values import DEPTHS, log_depth, value_blocks
 from tissuemake.provenance import measured
@@ -23,6 +23,8 @@ METHODS = ("zscore", "ulm", "aucell")
 # Genes that hardly vary in the cohort say nothing, and their z-scores explode.
 SMALLEST_SD = 1e-3
 FEWEST_SPOTS = 10
+# One panel, or one sample of another organism, must not end a run.
+NOTHING_TO_SAY = ("no_gene_sets", "orthologs_missing")
 
 
 def score_pathways(
@@ -39,7 +41,8 @@ def score_pathways(
     """Write the scores of every gene set in every spot (contract PATHWAYS).
 
     The provenance holds the correlation of each score with log library size (``depth_r``), how many genes of each
-    set were measured (``genes``), and the sets left out.
+    set were measured (``genes``), the sets left out, and whose library it is. A section of which no set can be scored
+    gets a table without columns; its ``reason`` says why.
 
     Parameters
     ----------
@@ -55,15 +58,22 @@ def score_pathways(
     Raises
     ------
     InputError
-        ``unknown_method``; those of `read_gene_sets` and `matched_sets`.
+        ``unknown_method``; those of `read_gene_sets`.
     """
     adata = read_anndata(filtered, FILTERED)
     sets = read_gene_sets(gene_sets)
     table = read_table(scaling, PATHWAY_SCALING) if scaling else None
-    with measured(method, depth=depth, gene_sets=sha256(gene_sets), fewest=FEWEST) as record:
-        scores = pathway_scores(
-            adata, sets, table, method=method, depth=depth, orthologs=orthologs, aliases=aliases
-        )
+    with measured(method, depth=depth, fewest=FEWEST, **attribution(gene_sets)) as record:
+        try:
+            scores = pathway_scores(
+                adata, sets, table, method=method, depth=depth, orthologs=orthologs, aliases=aliases
+            )
+        except InputError as error:
+            if error.code not in NOTHING_TO_SAY:
+                raise
+            log.warning("%s", error)
+            scores = pd.DataFrame(index=adata.obs_names)
+            scores.attrs = {"reason": str(error), "depth_r": {}, "genes": {}, "left_out": list(sets)}
         record |= scores.attrs
         record["scaled_by"] = (
             table.attrs["tissuemake"]["samples"] if table is not None else "the section itself"
@@ -89,8 +99,10 @@ def pathway_scores(
         ``zscore``: mean over a set of the genes' z-scores in the cohort's statistics; ``ulm`` and ``aucell`` as
         decoupler has them, of those z-scores.
     depth
-        ``corrected``: z-scores of Pearson residuals, and what is left of log library size and its square is taken
-        out of each score within the section; ``published``: z-scores of log1p(CP10k).
+        ``corrected``: Pearson residuals about the cohort's mean; then what is left of log library size and its square
+        is taken out of each score within the section. Residuals are in units of what counting alone would scatter:
+        divided by their SD as well, genes of mere noise would weigh as much as others. ``published``: z-scores of
+        log1p(CP10k).
 
     Returns
     -------
@@ -160,8 +172,9 @@ def _z_blocks(adata, statistics, depth, useful, found, method):
         members = {gene for genes in found.values() for gene in genes}
         useful = useful[adata.var_names[useful].isin(members)]
     mean, sd = (statistics[name].to_numpy()[useful] for name in ("mean", "sd"))
+    unit = sd if depth == "published" else 1.0
     for rows, values in value_blocks(adata, statistics["share"].to_numpy(), depth, useful):
-        yield adata.var_names[useful], rows, (values - mean) / sd
+        yield adata.var_names[useful], rows, (values - mean) / unit
 
 
 def _mean_z(blocks, sets, barcodes) -> pd.DataFrame:
