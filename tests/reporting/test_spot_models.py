@@ -17,6 +17,13 @@ from tissuemake.reporting.delivery import deliver_sample
 from tissuemake.reporting.sample_page import report_sample
 from tissuemake.reporting.spot_models import SpotModels, annotations, perturbations, read_record
 
+FEW = {
+    "level": "info",
+    "code": "few_spots",
+    "message": "7 <b>spots</b> are too few.",
+    "remedy": "Look at all.",
+}
+
 
 @pytest.fixture(scope="module")
 def graphed(tmp_path_factory) -> GraphToy:
@@ -68,9 +75,9 @@ def test_pairs_are_ranked_by_p_and_an_empty_table_is_no_error(graphed):
     assert [row["pvalue_fdr"] for row in found["rows"]] == sorted(table["pvalue_fdr"])[:15]
     assert found["rows"][0]["ligand"] == "LIG19" and found["rows"][0]["effect"] == pytest.approx(-0.1)
     none = table.iloc[:0]
-    none.attrs["tissuemake"] = {"reason": "7 spots are too few."}
+    none.attrs["tissuemake"] = {"findings": [FEW]}
     (found,) = perturbations(SpotModels(perturbation={MODEL: none}))
-    assert (found["rows"], found["asked"], found["reason"]) == ([], 0, "7 spots are too few.")
+    assert (found["rows"], found["asked"], found["findings"]) == ([], 0, [FEW])
 
 
 def test_an_embedding_that_cannot_be_read_is_named(tmp_path):
@@ -141,3 +148,13 @@ def test_the_cohorts_page_shows_the_pairs_of_all_sections_together(graphed, tmp_
     html = (tmp_path / "with.html").read_text()
     assert "LIG19" in html and 'id="perturbation"' in html and ">sections</th>" in html
     assert 'id="perturbation"' not in (tmp_path / "without.html").read_text()
+
+
+def test_a_page_says_why_no_pair_could_be_asked(graphed, tmp_path):
+    none = contracts.read_table(graphed.perturbation[MODEL], contracts.PERTURBATION).iloc[:0]
+    contracts.write_table(none, tmp_path / "none.parquet", contracts.PERTURBATION, {"findings": [FEW]})
+    inputs = graphed.report_inputs() | {"perturbation": {MODEL: tmp_path / "none.parquet"}}
+    report_sample(SAMPLE, **inputs, output=tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert "No pair could be asked." in html and "7 &lt;b&gt;spots&lt;/b&gt; are too few." in html
+    assert "Look at all." in html

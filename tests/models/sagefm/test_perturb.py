@@ -173,13 +173,37 @@ def test_a_panel_without_known_pairs_gives_an_empty_table(slides, sections, mode
     filtered = written(tmp_path, "toy", sections[0])
     perturb_spots(filtered, "model", tmp_path / "p.parquet")
     table = read_table(tmp_path / "p.parquet", PERTURBATION)
-    assert table.empty and "liana's consensus resource" in table.attrs["tissuemake"]["reason"]
+    (said,) = table.attrs["tissuemake"]["findings"]
+    assert table.empty and said["level"] == "info" and "liana's consensus resource" in said["message"]
     write_table(slides[0], tmp_path / "other.parquet", PERTURBATION)
     perturb_cohort([tmp_path / "p.parquet", tmp_path / "other.parquet"], tmp_path / "both.parquet")
     both = read_table(tmp_path / "both.parquet", PERTURBATION)
     assert (both["slides"] == 1).all() and both["zscore"].notna().all()
     perturb_cohort([tmp_path / "p.parquet"], tmp_path / "none.parquet")
     assert read_table(tmp_path / "none.parquet", PERTURBATION).empty
+
+
+def test_a_table_of_which_a_sample_measured_nothing_or_a_small_sample_gives_an_empty_table(
+    sections, model, pairs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tissuemake.models.sagefm.encode.load_sagefm", lambda path, gpus: model)
+    (tmp_path / "mine.tsv").write_text("ligand\treceptor\nTNF\tTNFRSF1A\n")
+    asked = {
+        "no_pairs": (sections[0], tmp_path / "mine.tsv", "warn", "mine.tsv"),
+        "few_spots": (sections[0][:49].copy(), pairs, "info", "49 observations"),
+    }
+    for code, (adata, table, level, says) in asked.items():
+        perturb_spots(written(tmp_path, code, adata), "model", tmp_path / f"{code}.parquet", pairs=table)
+        found = read_table(tmp_path / f"{code}.parquet", PERTURBATION)
+        (said,) = found.attrs["tissuemake"]["findings"]
+        assert found.empty and (said["code"], said["level"]) == (code, level) and says in said["message"]
+    perturb_cohort([tmp_path / f"{code}.parquet" for code in asked], tmp_path / "both.parquet")
+    both = read_table(tmp_path / "both.parquet", PERTURBATION)
+    assert both.empty and len(both.attrs["tissuemake"]["findings"]) == 2
+    with pytest.raises(InputError, match="does not exist"):
+        perturb_spots(
+            written(tmp_path, "no", sections[0]), "model", tmp_path / "x.parquet", pairs=tmp_path / "no"
+        )
 
 
 def test_a_file_in_a_file_out(sections, model, pairs, tmp_path, monkeypatch):

@@ -114,7 +114,7 @@ def perturbations(found: SpotModels) -> list[dict]:
 
 
 def clearest_pairs(table: pd.DataFrame) -> dict:
-    """Return ``asked``, ``below`` (pairs with a false discovery rate below 5%), ``reason`` and the first ``rows``."""
+    """Return ``asked``, ``below`` (pairs with a false discovery rate below 5%), the first ``rows``, ``findings``."""
     ranked = table.assign(size=table["zscore"].abs()).sort_values(
         ["pvalue_fdr", "size"], ascending=[True, False], kind="stable"
     )
@@ -124,7 +124,8 @@ def clearest_pairs(table: pd.DataFrame) -> dict:
     return {
         "asked": len(table),
         "below": int((table["pvalue_fdr"] < SIGNIFICANT).sum()),
-        "reason": str(table.attrs.get("tissuemake", {}).get("reason", "")),
+        # Why there are none.
+        "findings": list(table.attrs.get("tissuemake", {}).get("findings", [])),
         "rows": [
             {
                 **{key: str(row[key]) for key in ("ligand", "receptor", "target")},

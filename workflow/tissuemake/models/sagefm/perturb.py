@@ -12,8 +12,9 @@ from scipy.stats import false_discovery_control, norm
 from tissuemake.contracts import FILTERED, PERTURBATION, read_anndata, read_table, write_table
 from tissuemake.domains.neighbors import microns
 from tissuemake.errors import InputError
+from tissuemake.models.sagefm.changes import change_of
 from tissuemake.models.sagefm.pairs import Panel, choose_panel
-from tissuemake.models.sagefm.perturbed import low_and_high, some_spots
+from tissuemake.models.sagefm.perturbed import some_spots
 from tissuemake.models.sagefm.responses import Responses, responses, rigid_motion
 from tissuemake.models.sagefm.section import Section
 from tissuemake.provenance import measured
@@ -23,6 +24,10 @@ PERMUTATIONS = 200
 RANDOM_PAIRS, NEAREST = 10, 10
 # The network is asked about so many spots at most: its answer is a mean.
 MOST_SPOTS = 500
+# A slope beside 20 controls, and its spread over rigid motions, say nothing of fewer.
+FEWEST_SPOTS = 50
+# What leaves a sample without rows: other samples of the run may well have some.
+NOTHING_TO_ASK = ("few_spots", "no_pairs")
 
 
 class Model(Protocol):
@@ -46,7 +51,9 @@ def perturb_spots(
     seed: int = 0,
     gpus: int = 0,
 ) -> None:
-    """Write contract PERTURBATION for one sample: a row per pair, see `perturb`; none when no bundled pair is measured.
+    """Write contract PERTURBATION for one sample: a row per pair, see `perturb`.
+
+    A sample of too few spots, or that measured no pair, gets no rows; ``findings`` of the record say why.
 
     Parameters
     ----------
@@ -57,7 +64,7 @@ def perturb_spots(
     Raises
     ------
     InputError
-        Those of `choose_panel` and of the model.
+        Those of `read_pairs` and of the model.
     """
     from tissuemake.models.sagefm.encode import load_sagefm
 
@@ -66,10 +73,11 @@ def perturb_spots(
         try:
             table = perturb(adata, load_sagefm(model, gpus), pairs=pairs, seed=seed)
         except InputError as error:
-            # Of the bundled pairs a small panel may hold none, which nobody can mend.
-            if pairs is not None or error.code != "no_pairs":
+            if error.code not in NOTHING_TO_ASK:
                 raise
-            table, record["reason"] = _no_rows(), error.message
+            # Only the choice of pairs is a person's to mend.
+            mendable = pairs is not None and error.code == "no_pairs"
+            table, record["findings"] = _no_rows(), [error.finding("warn" if mendable else "info")]
     write_table(table, output, PERTURBATION, record)
 
 
@@ -78,12 +86,16 @@ def perturb_cohort(tables: Sequence[Path], output: Path) -> None:
 
     Effects are means over slides; z-scores, each from permutations within its slide, are summed over the root of
     their number (Stouffer). ``slides`` says how many measured the pair, ``agreement`` in which share of them the
-    effect has the sign of the combined one: a single slide does not carry a cohort.
+    effect has the sign of the combined one: a single slide does not carry a cohort. Why others are empty stands in
+    ``findings`` of the record.
     """
     with measured("sagefm", slides=len(tables)) as record:
         slides = [read_table(path, PERTURBATION) for path in tables]
         asked = [slide for slide in slides if len(slide)]
         combined = combine_slides(pd.concat(asked, ignore_index=True)) if asked else _no_rows()
+        record["findings"] = [
+            said for slide in slides for said in slide.attrs.get("tissuemake", {}).get("findings", [])
+        ]
     write_table(combined, output, PERTURBATION, record)
 
 
@@ -139,9 +151,22 @@ def perturb(adata: ad.AnnData, model: Model, *, pairs: Path | None = None, seed:
     network_effect, network_swapped_effect
         The same questions to the model: its predicted change while the ligand is set to these percentiles in all
         neighbours and hidden in the centre. A model of few latent dimensions hardly sees single genes.
+
+    Raises
+    ------
+    InputError
+        ``few_spots``, and those of `choose_panel` and of the model.
     """
     rng = np.random.default_rng(seed)
-    section = model.read(adata, str(adata.uns["tissuemake"].get("sample", "")))
+    sample = str(adata.uns["tissuemake"].get("sample", ""))
+    if adata.n_obs < FEWEST_SPOTS:
+        raise InputError(
+            "few_spots",
+            f"Sample {sample}: {adata.n_obs} observations are too few to ask what a ligand does, which takes "
+            f"{FEWEST_SPOTS}.",
+            "Nothing to mend if the section is that small; else look at what quality control dropped.",
+        )
+    section = model.read(adata, sample)
     seen = np.asarray((section.counts > 0).mean(axis=0)).ravel()
     panel = choose_panel(adata, model.genes, pairs, seen)
     values = _values(section, panel)
@@ -220,11 +245,11 @@ def _ask_network(
         name: panel.names.get_loc(name)
         for name in pd.unique(panel.pairs[["ligand", "target"]].to_numpy().ravel())
     }
-    change = {}
-    for name, number in asked.items():
-        both = low_and_high(part, panel.members[number], found.low[number], found.high[number])
-        low, high = np.split(model.predict(both, hidden), 2)
-        change[name] = (high - low).mean(axis=0)
+    ask = change_of(model, part, hidden)
+    change = {
+        name: ask(panel.members[number], found.low[number], found.high[number])
+        for name, number in asked.items()
+    }
 
     def effects(signal, response):
         return [
