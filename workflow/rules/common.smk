@@ -21,6 +21,7 @@ from tissuemake.configuration import (
     is_checkpoint,
 )
 from tissuemake.errors import InputError
+from tissuemake.pathways.library import library_source
 from tissuemake.sheets import read_references, read_samples, target_organism
 
 try:
@@ -40,7 +41,9 @@ ALIASES = config["reference"]["aliases"]
 SPARANK = config["models"]["sparank"]
 SPAFOUNDATION = config["models"]["spafoundation"]
 SAGEFM = config["models"]["sagefm"]
+QUADFLOW = config["models"]["quadflow"]
 PAIRS = config["perturbation"]["pairs"]
+GENE_SETS = library_source(config["pathways"]["gene_sets"])
 HISTOLOGY = config["histology"]
 MODEL_FILES = ["model.safetensors", "config.json", "training.parquet", "README.md"]
 # Their observations lie closer than a tile is wide: they have no tiles of their own, and share those of the grid.
@@ -188,11 +191,16 @@ def sparank_markers(wildcards):
     return [f"results/references/{reference}/markers.parquet"] if reference else []
 
 
+def combinable(sample):
+    """Methods that see the sample's counts."""
+    lacking = ("combined",) if SAMPLES[sample].reference else ("combined", "reference")
+    return [name for name in config["imputation"]["methods"] if name not in lacking]
+
+
 def imputation_methods(sample):
     """Methods that see the sample's counts, and the encoders of which genes are predicted from the image alone."""
-    methods = config["imputation"]["methods"]
-    seeing = methods if SAMPLES[sample].reference else [name for name in methods if name != "reference"]
-    return [*seeing, *predicting_encoders(sample)]
+    combined = ["combined"] if "combined" in config["imputation"]["methods"] and combinable(sample) else []
+    return [*combinable(sample), *combined, *predicting_encoders(sample), *pathway_models(sample)]
 
 
 def pictured_encoders(sample):
@@ -299,6 +307,61 @@ def spot_models(wildcards):
     sample = wildcards.sample
     used = spot_embeddings(sample) or perturbations(sample) or "sagefm" in imputation_methods(sample)
     return sagefm_files(wildcards) if used else []
+
+
+def quadflow_model():
+    """Folder or hub id of the pathway transformer: made here of the cohort, or given."""
+    return "results/models/quadflow" if QUADFLOW["weights"] == PRETRAIN else QUADFLOW["weights"]
+
+
+def quadflow_files(wildcards):
+    """The files of that model that a job waits for; a model of the hub has none here."""
+    folder = quadflow_model()
+    return branch(
+        QUADFLOW["weights"] == PRETRAIN or exists(folder),
+        then=[f"{folder}/{name}" for name in MODEL_FILES[:2]],
+        otherwise=[],
+    )
+
+
+def pathway_models(sample):
+    """Models that read pathways, and genes through them, off the image alone."""
+    taught = COHORT or QUADFLOW["weights"] != PRETRAIN
+    has_tiles = SAMPLES[sample].assay not in UNPICTURED or config["tiles"]["grid"]
+    return ["quadflow"] if GENE_SETS and config["pathways"]["predict"] and taught and has_tiles else []
+
+
+def pathway_tables(sample):
+    """Who says the pathways of its spots."""
+    return ["measured", *pathway_models(sample)] if GENE_SETS else []
+
+
+def border_encoder(sample):
+    """The encoder by whose tumour the border is drawn, for a sample whose labels do not draw it."""
+    return "" if SAMPLES[sample].labels else next(iter(tumor_encoders(sample)), "")
+
+
+def borders(sample):
+    """Pathways that are followed across the border of the tumour, where there is one to be known."""
+    known = HISTOLOGY["tumor_labels"] and (SAMPLES[sample].labels or border_encoder(sample))
+    return pathway_tables(sample) if known else []
+
+
+def border_files(wildcards):
+    """What draws the border: the sample's labels, or the predicted tumour."""
+    sample, encoder = wildcards.sample, border_encoder(wildcards.sample)
+    predicted = [f"results/samples/{sample}/tumor/{encoder}.parquet"]
+    return branch(encoder, then=predicted, otherwise=source_files(SAMPLES[sample].labels))
+
+
+def of_pathways(tables, pattern):
+    """Input function: a file for each of the sample's `tables(sample)`."""
+    return lambda wildcards: collect(pattern, table=tables(wildcards.sample))
+
+
+def pathway_model_files(wildcards):
+    """The files of the pathway transformer for a sample that it reads, else nothing."""
+    return quadflow_files(wildcards) if pathway_models(wildcards.sample) else []
 
 
 def megabytes(per_input_mb, floor):

@@ -48,3 +48,23 @@ rule impute_from_neighbors:
         held_out_genes=config["imputation"]["held_out_genes"],
     script:
         "../scripts/impute.py"
+
+
+rule combine_imputed:
+    input:
+        imputed=lambda wildcards: collect(
+            "results/samples/{{sample}}/imputed/{method}.h5ad", method=combinable(wildcards.sample)
+        ),
+    output:
+        imputed="results/samples/{sample}/imputed/combined.h5ad",
+    log:
+        "logs/samples/{sample}/imputed/combined.log",
+    benchmark:
+        "benchmarks/samples/{sample}/imputed/combined.tsv"
+    conda:
+        "../../envs/spatial.yaml"
+    resources:
+        mem_mb=megabytes(5, 1000),
+        runtime=30,
+    script:
+        "../scripts/combine_imputed.py"
