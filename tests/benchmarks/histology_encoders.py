@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 
 from benchmarks.histology_sections import TEACHING_SLIDES, Prepared, prepare_section, spot_tiles
+from benchmarks.kept_run import own_folder
 from tissuemake.contracts import EMBEDDINGS, read_anndata, write_anndata
 from tissuemake.histology.encoders import embed_tiles
 
@@ -36,7 +37,7 @@ class Bench:
     @property
     def own(self) -> Path:
         """Where networks of this preset, what they said and all scores are kept; those of a trial run apart."""
-        return self.work / (f"{self.preset}-trial-of-{self.steps}-steps" if self.steps else self.preset)
+        return own_folder(self.work, self.preset, self.steps)
 
     def section(self, name: str) -> Prepared:
         """A prepared section."""

@@ -1,38 +1,8 @@
-"""The one shape of a score in the image benchmarks, whoever measures it, and what each metric means."""
+"""What the metrics and rows of the image benchmarks mean."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from benchmarks.score_rows import COLUMNS, Row, as_table, rows
 
-import pandas as pd
-
-COLUMNS = ["test", "problem", "metric", "method", "seed", "value"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One number.
-
-    Parameters
-    ----------
-    test
-        What is asked: ``expression``, ``tumour``, ``between spots``, ``zones``, ``learning curve``.
-    problem
-        On what, train and test by name: ``her2st C2+C3 -> C4``.
-    metric
-        A name in `HIGHER`, or one that has no winner.
-    method
-        Encoder and head, or a baseline: ``color + ridge``, ``section mean``.
-    seed
-        Of what is random in the method: the split, the weights, the simulated tissue.
-    """
-
-    test: str
-    problem: str
-    metric: str
-    method: str
-    seed: int
-    value: float
-
+__all__ = ["COLUMNS", "Row", "as_table", "rows"]
 
 # Which metrics are better when larger; others have no winner.
 HIGHER = (
@@ -62,14 +32,3 @@ PCA, SPATIAL = "expression alone, pca", "expression alone, spatial"
 WITHOUT_IMAGE = (ONE_DOMAIN, BLOCKS, PCA, SPATIAL)
 # Read the measured expression of the very section that they predict.
 INFORMED = ("neighbour mean", "library size", CEILING)
-
-
-def rows(test: str, problem: str, method: str, seed: int, scores: Mapping[str, float]) -> Iterator[Row]:
-    """A `Row` for each metric of `scores`."""
-    for metric, value in scores.items():
-        yield Row(test, problem, metric, method, seed, float(value))
-
-
-def as_table(rows: Iterable[Row]) -> pd.DataFrame:
-    """Columns `COLUMNS`, a row each."""
-    return pd.DataFrame([vars(row) for row in rows], columns=COLUMNS)

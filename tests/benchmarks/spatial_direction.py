@@ -14,8 +14,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from benchmarks.kept_tables import kept
+from benchmarks.score_rows import Cost, Row, costing, rows
 from benchmarks.spatial_network import SAGEFM, Bench, loaded, trained_on
-from benchmarks.spatial_rows import Cost, Row, costing, rows
 from tissuemake.contracts import FILTERED, read_anndata, write_anndata
 
 TEST = "direction"

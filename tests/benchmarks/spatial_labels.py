@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from benchmarks.score_rows import Cost, Row, costing, rows
 from benchmarks.spatial_baselines import centred
 from benchmarks.spatial_layers import smoothed
 from benchmarks.spatial_network import CLIQUE, SAGEFM, Bench, loaded, trained
-from benchmarks.spatial_rows import Cost, Row, costing, rows
 from benchmarks.spatial_sections import HER2ST, LABELLED, filtered
 from tissuemake.contracts import FILTERED, read_anndata
 from tissuemake.evaluation.annotation_scores import macro_f1

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import spatial_mofa as mofa
+from benchmarks.score_rows import Cost, Row, costing, rows
 from benchmarks.spatial_network import CLIQUE, SAGEFM, Bench, loaded, trained
-from benchmarks.spatial_rows import Cost, Row, costing, rows
 from benchmarks.spatial_sections import DLPFC, filtered, row
 from tissuemake.contracts import FILTERED, read_anndata
 from tissuemake.domains.cluster import expression_embedding

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from benchmarks import spatial_baselines as baselines
 from benchmarks import spatial_network as network
+from benchmarks.score_rows import Cost, Row, costing, rows
 from benchmarks.spatial_questions import Question, ask
-from benchmarks.spatial_rows import Cost, Row, costing, rows
 from benchmarks.spatial_sections import HELD_OUT_SECTIONS, Problem
 
 GENES, SPOTS = "masked genes", "masked spots"

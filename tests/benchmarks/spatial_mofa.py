@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.methods import peer_python
-from benchmarks.spatial_rows import Cost
+from benchmarks.score_rows import Cost
 from tissuemake.contracts import FILTERED, read_anndata
 from tissuemake.expression import most_variable
 from tissuemake.files import atomic, write_json

@@ -3,14 +3,15 @@
 import json
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.kept_run import Bench
+from benchmarks.score_rows import Cost, costing
 from benchmarks.spatial_questions import Question
-from benchmarks.spatial_rows import Cost, costing
 from benchmarks.spatial_sections import filtered
 from tissuemake.contracts import FILTERED, read_anndata
 from tissuemake.files import write_json
@@ -22,29 +23,6 @@ SHUFFLED, TURNED = "sagefm, neighbours shuffled", "sagefm, coordinates turned"
 # Asked with other neighbours than their own.
 DISTURBED = (SHUFFLED, TURNED)
 ASKED = (CLIQUE, SAGEFM, *DISTURBED)
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Where data and finished parts are.
-
-    Attributes
-    ----------
-    work
-        What no network has touched is kept here: sections, ceilings.
-    steps
-        Train for so many steps only, to see that all runs; 0: as the preset says.
-    """
-
-    data: Path
-    work: Path
-    preset: str = "tiny"
-    steps: int = 0
-
-    @property
-    def own(self) -> Path:
-        """Where models of this preset and all scores are kept; those of a trial run apart."""
-        return self.work / (f"{self.preset}-trial-of-{self.steps}-steps" if self.steps else self.preset)
 
 
 def trained(bench: Bench, sections: Sequence[str], method: str, seed: int) -> tuple[Path, Cost]:

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmarks import spatial_panel_answers as answers
+from benchmarks.score_rows import Cost, Row, costing, rows
 from benchmarks.spatial_network import (
     CLIQUE,
     DISTURBED,
@@ -26,7 +27,6 @@ from benchmarks.spatial_network import (
     trained_on,
 )
 from benchmarks.spatial_questions import SEEN_IN
-from benchmarks.spatial_rows import Cost, Row, costing, rows
 from benchmarks.spatial_sections import XENIUM, filtered
 from tissuemake.contracts import FILTERED, read_anndata, write_anndata
 from tissuemake.domains.neighbors import microns

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks import spatial_scale
+from benchmarks.score_rows import CLOCK_SECONDS, PER_CELL, Cost, Row, rows
 from benchmarks.spatial_network import Bench
-from benchmarks.spatial_rows import CLOCK_SECONDS, PER_CELL, Cost, Row, rows
 
 TEST = "scale"
 SIZES = (10_000, 100_000, 1_000_000)

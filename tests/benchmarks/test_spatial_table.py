@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from benchmarks import spatial_layers, spatial_scale, spatial_scale_rows
-from benchmarks.spatial_graph import write
+from benchmarks.kept_run import write_scores
+from benchmarks.score_rows import COLUMNS, Cost, as_table, costing, rows
+from benchmarks.spatial_graph import SCRIPT
 from benchmarks.spatial_network import Bench
-from benchmarks.spatial_rows import COLUMNS, Cost, as_table, costing, rows
 from benchmarks.spatial_run import run
 from benchmarks.spatial_table import is_control, is_ours, overview, render, summary
 
@@ -110,8 +111,8 @@ def test_cost_is_that_of_the_block_alone():
 
 def test_what_was_asked_before_and_not_now_stays_in_the_file(tmp_path):
     path = tmp_path / "spatial_graph.parquet"
-    write(table({"a": [0.1], "b": [0.2]}), path)
-    found = write(table({"b": [0.3]}), path)
+    write_scores(table({"a": [0.1], "b": [0.2]}), path, SCRIPT)
+    found = write_scores(table({"b": [0.3]}), path, SCRIPT)
     assert found.set_index("method")["value"].to_dict() == {"a": 0.1, "b": 0.3}
     assert set(COLUMNS) <= set(found.columns)
     kept = pd.read_parquet(path)

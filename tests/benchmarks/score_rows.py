@@ -1,5 +1,6 @@
-"""The one shape of a score of the spatial benchmarks, with what it took in time and memory."""
+"""The one shape of a score that is kept, with what it took in time and memory where that is known."""
 
+import math
 import resource
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -52,12 +53,20 @@ class Row:
     method: str
     seed: int
     value: float
-    seconds: float
-    peak_memory_mb: float
+    seconds: float = math.nan
+    peak_memory_mb: float = math.nan
+
+
+UNKNOWN_COST = Cost(math.nan, math.nan)
 
 
 def rows(
-    test: str, problem: str, method: str, seed: int, scores: Mapping[str, float], cost: Cost
+    test: str,
+    problem: str,
+    method: str,
+    seed: int,
+    scores: Mapping[str, float],
+    cost: Cost = UNKNOWN_COST,
 ) -> Iterator[Row]:
     """A `Row` for each metric of `scores`."""
     for metric, value in scores.items():
