@@ -1,4 +1,4 @@
-"""Commands around the spatial graph model: pretrain it on sections, turn spots into numbers, learn labels in these."""
+"""Commands around the spatial graph model: pretrain it, turn spots into numbers, learn labels, ask what ligands do."""
 
 from pathlib import Path
 from typing import Annotated
@@ -91,3 +91,33 @@ def annotate_spots(
     from tissuemake.models.sagefm import annotate
 
     annotate.annotate_spots(filtered, embedding, model, output)
+
+
+@app.command()
+def perturb_spots(
+    filtered: Annotated[Path, typer.Argument(help="h5ad written by `filter`.")],
+    model: Model,
+    output: Output,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table with columns ligand, receptor and perhaps target; liana's pairs if not given."
+        ),
+    ] = None,
+    gpus: Gpus = 0,
+    seed: Seed = 0,
+) -> None:
+    """Ask what a ligand around a spot does to its target, in the data and in the model.
+
+    Example: tissuemake perturb-spots filtered.h5ad --model sagefm --pairs pairs.tsv -o perturbation.parquet
+    """
+    from tissuemake.contracts import PERTURBATION, read_table
+    from tissuemake.models.sagefm import perturb
+
+    perturb.perturb_spots(filtered, model, output, pairs=pairs, seed=seed, gpus=gpus)
+    table = read_table(output, PERTURBATION)
+    for said in table.attrs["tissuemake"].get("findings", []):
+        typer.echo(f"{said['level']} {said['code']}: {said['message']}")
+    typer.echo(
+        f"{output}: {len(table)} pairs, {int((table['pvalue_fdr'] < 0.05).sum())} below an FDR of 0.05"
+    )
