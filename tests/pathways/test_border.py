@@ -157,3 +157,29 @@ def test_spots_without_a_label_have_no_side(files):
     labels = adata.obs["region"].astype(object).where(np.arange(adata.n_obs) > 40, "undetermined")
     labels.rename("label").to_csv(folder / "some.tsv", sep="\t", index_label="barcode")
     assert len(read_sides(str(folder / "some.tsv"), adata, ["cancer"])) == adata.n_obs - 41
+
+
+def test_labels_that_only_the_source_has_are_read_there(files):
+    folder, adata, inside = files
+    adata.obs["layer"] = adata.obs["region"]
+    adata.write_h5ad(folder / "source.h5ad")
+    bare = adata[:].copy()
+    del bare.obs["layer"]
+    assert (read_sides("obs:layer", bare, ["cancer"], str(folder / "source.h5ad")) == inside).all()
+
+
+def test_a_section_without_a_border_ends_no_run(files):
+    folder, _, _ = files
+    output = folder / "border.parquet"
+    paths = folder / "filtered.h5ad", folder / "scores.parquet", "obs:region", output
+    with pytest.raises(InputError):
+        measure_border(*paths, inside=["in situ"])
+    measure_border(*paths, inside=["in situ"], strict=False)
+    table = read_table(output, PATHWAY_BORDER)
+    assert not len(table) and "no spot is labelled in situ" in table.attrs["tissuemake"]["reason"]
+    # One of several labels is enough: not every tumour has all of them.
+    measure_border(*paths, inside=["in situ", "cancer"])
+    assert len(read_table(output, PATHWAY_BORDER)) == 10
+    write_table(pd.DataFrame(index=read_table(folder / "scores.parquet", PATHWAYS).index), paths[1], PATHWAYS)
+    measure_border(*paths, inside=["cancer"], strict=False)
+    assert "no spot has both" in read_table(output, PATHWAY_BORDER).attrs["tissuemake"]["reason"].lower()

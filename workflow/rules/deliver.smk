@@ -17,6 +17,10 @@ rule deliver_sample:
         perturbation=rules.report_sample.input.perturbation,
         spot_embeddings=rules.report_sample.input.spot_embeddings,
         spot_model=rules.report_sample.input.spot_model,
+        pathways=rules.report_sample.input.pathways,
+        borders=rules.report_sample.input.borders,
+        attention=rules.report_sample.input.attention,
+        pathway_model=rules.report_sample.input.pathway_model,
     output:
         h5ad="results/delivery/{sample}/{sample}.h5ad",
         zarr="results/delivery/{sample}/{sample}.spatialdata.zarr.zip",

@@ -1,4 +1,4 @@
-TASKS = ["deconvolution", "imputation", "domains", "tumor", "annotation"]
+TASKS = ["deconvolution", "imputation", "domains", "tumor", "annotation", "pathways"]
 
 
 rule evaluate_sample:
@@ -15,6 +15,7 @@ rule evaluate_sample:
         domains="results/samples/{sample}/domains.parquet",
         tumor=of_encoders(tumor_encoders, "results/samples/{{sample}}/tumor/{encoder}.parquet"),
         annotation=of_spot_models(annotations, "results/samples/{{sample}}/annotation/{model}.parquet"),
+        pathways=of_pathways(pathway_tables, "results/samples/{{sample}}/pathways/{table}.parquet"),
         signatures=of_reference("results/references/{reference}/signatures.parquet"),
         known=sample_sources("labels", "truth"),
     output:

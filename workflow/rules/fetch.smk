@@ -7,7 +7,11 @@ CELLS = [
     for row in rows.values()
     for column in columns
 ]
-REMOTE = {sources.key(cell): cell for cell in (*CELLS, ORTHOLOGS, ALIASES) if sources.is_remote(cell)}
+REMOTE = {
+    sources.key(cell): cell
+    for cell in (*CELLS, ORTHOLOGS, ALIASES, PAIRS, GENE_SETS)
+    if sources.is_remote(cell)
+}
 
 
 # A failed download is written into the receipt, so that the other samples go on.

@@ -20,6 +20,10 @@ rule report_sample:
             spot_embeddings, "results/samples/{{sample}}/spot_embeddings/{model}.h5ad"
         ),
         spot_model=spot_models,
+        pathways=rules.evaluate_sample.input.pathways,
+        borders=of_pathways(borders, "results/samples/{{sample}}/borders/{table}.parquet"),
+        attention=of_pathways(pathway_models, "results/samples/{{sample}}/attention/{table}.parquet"),
+        pathway_model=pathway_model_files,
         attributions=of_sparank(sparank_attributions),
         model=of_sparank(sparank_files),
         markers=of_sparank(sparank_markers),

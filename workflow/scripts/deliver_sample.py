@@ -21,6 +21,7 @@ with logged(snakemake.log[0]):
                 ("sparank", snakemake.input.model),
                 ("spafoundation", snakemake.input.image_model),
                 ("sagefm", snakemake.input.spot_model),
+                ("quadflow", snakemake.input.pathway_model),
             )
             if files
         },
@@ -29,7 +30,7 @@ with logged(snakemake.log[0]):
         highres={Path(path).stem: Path(path) for path in snakemake.input.highres},
         **{
             name: {Path(path).stem: Path(path) for path in snakemake.input[name]}
-            for name in ("spot_embeddings", "annotation", "perturbation")
+            for name in ("spot_embeddings", "annotation", "perturbation", "pathways", "borders", "attention")
         },
         domains=Path(snakemake.input.domains),
         report=Path(snakemake.input.page),

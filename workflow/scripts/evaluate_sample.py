@@ -24,4 +24,5 @@ with logged(snakemake.log[0]):
         tumor_labels=snakemake.params.tumor_labels,
         ignored_labels=snakemake.params.ignored_labels,
         annotation={Path(path).stem: Path(path) for path in snakemake.input.annotation},
+        pathways={Path(path).stem: Path(path) for path in snakemake.input.pathways},
     )

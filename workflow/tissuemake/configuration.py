@@ -51,6 +51,7 @@ def complete_config(config: dict, schema: dict | None = None) -> dict:
     for name in ("orthologs", "aliases"):
         check_source(completed["reference"][name], f"reference.{name}", "config")
     check_source(completed["perturbation"]["pairs"], "perturbation.pairs", "config")
+    check_source(completed["pathways"]["gene_sets"], "pathways.gene_sets", "config")
     for settings in completed["models"].values():
         settings["weights"] = os.path.expandvars(settings["weights"])
     for name in ("weights", "heads"):
@@ -131,6 +132,9 @@ def check_cohort(config: dict, cohort: Collection[str]) -> None:
         encoders.append(sparank["images"])
         if sparank["weights"] == PRETRAIN:
             asked.append(f"models.sparank.images is '{sparank['images']}'")
+    pathways, quadflow = config["pathways"], config["models"]["quadflow"]
+    if pathways["gene_sets"] and pathways["predict"] and quadflow["weights"] != PRETRAIN:
+        encoders.append(quadflow["encoder"])
     if "spafoundation" in encoders and config["models"]["spafoundation"]["weights"] == PRETRAIN:
         asked.append("the encoder 'spafoundation' has models.spafoundation.weights 'pretrain'")
     pictures = " with an H&E image" if asked else ""

@@ -172,6 +172,10 @@ PATHWAY_BORDER = TableContract(
     "measure_border",
     columns=("pathway", "from_um", "to_um", "distance_um", "mean", "low", "high", "spots"),
 )
+# `kind` pathway: `pathway` listens to `other`; patch: it reads the patch `other`; signature: it is highest there.
+PATHWAY_ATTENTION = TableContract(
+    "pathway_attention", "predict_pathways", columns=("kind", "pathway", "other", "weight", "rank")
+)
 EVALUATION = TableContract(
     "evaluation",
     "evaluate_sample",

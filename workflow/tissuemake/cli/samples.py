@@ -255,6 +255,10 @@ def report(
         embeddings={path.stem: path for path in sorted(folder.glob("embeddings/*.h5ad"))},
         tumor={path.stem: path for path in sorted(folder.glob("tumor/*.parquet"))},
         highres={path.stem: path for path in sorted(folder.glob("highres/*.h5ad"))},
+        **{
+            name: {path.stem: path for path in sorted(folder.glob(f"{name}/*.parquet"))}
+            for name in ("pathways", "borders", "attention")
+        },
         row={"sample": folder.name},
         output=output or folder / "report.html",
     )

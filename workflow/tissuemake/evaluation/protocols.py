@@ -13,6 +13,7 @@ from tissuemake.contracts import (
     EVALUATION,
     FILTERED,
     IMPUTED,
+    PATHWAYS,
     PROPORTIONS,
     TUMOR,
     UNKNOWN,
@@ -21,7 +22,7 @@ from tissuemake.contracts import (
     read_table,
     write_table,
 )
-from tissuemake.evaluation import annotation_scores, image_scores, scores
+from tissuemake.evaluation import annotation_scores, image_scores, pathway_scores, scores
 from tissuemake.evaluation.tables import level_of_truth, read_labels, read_truth
 from tissuemake.hierarchy import at_level
 from tissuemake.provenance import measured
@@ -29,8 +30,9 @@ from tissuemake.provenance import measured
 log = logging.getLogger(__name__)
 
 IMAGE = "image"
+MEASURED = "measured"
 
-TASKS = ("deconvolution", "imputation", "domains", "tumor", "annotation")
+TASKS = ("deconvolution", "imputation", "domains", "tumor", "annotation", "pathways")
 
 
 def evaluate_sample(
@@ -50,6 +52,7 @@ def evaluate_sample(
     tumor_labels: Sequence[str] = (),
     ignored_labels: Sequence[str] = (),
     annotation: Mapping[str, str | Path] = MappingProxyType({}),
+    pathways: Mapping[str, str | Path] = MappingProxyType({}),
 ) -> None:
     """Score a sample's files and write a tidy table: sample, task, method, metric, value, cost.
 
@@ -75,6 +78,8 @@ def evaluate_sample(
         Labels that are tumour (empty: those that the head was taught), and labels that say neither.
     annotation
         Model → ``annotation/{model}.parquet``; scored likewise, see `annotation_scores.annotation`.
+    pathways
+        ``measured`` and models → ``pathways/{table}.parquet``; see `pathway_scores.pathways`.
 
     Raises
     ------
@@ -88,6 +93,8 @@ def evaluate_sample(
     regions = read_table(domains, DOMAINS) if domains else pd.DataFrame(index=spots.obs_names)
     suspicions = {encoder: read_table(path, TUMOR) for encoder, path in tumor.items()}
     learnt = {model: read_table(path, ANNOTATION) for model, path in annotation.items()}
+    activities = {table: read_table(path, PATHWAYS) for table, path in pathways.items()}
+    measured_scores = activities.pop(MEASURED, None)
     costs = {
         "deconvolution": {
             method: table.attrs.get("tissuemake", {}) for method, table in compositions.items()
@@ -96,6 +103,7 @@ def evaluate_sample(
         "domains": dict.fromkeys(regions, regions.attrs.get("tissuemake", {})),
         "tumor": {encoder: table.attrs.get("tissuemake", {}) for encoder, table in suspicions.items()},
         "annotation": {model: table.attrs.get("tissuemake", {}) for model, table in learnt.items()},
+        "pathways": {model: table.attrs.get("tissuemake", {}) for model, table in activities.items()},
     }
     pictured = {name: table for name, table in predictions.items() if image_scores.from_image(table)}
     others = {name: table for name, table in predictions.items() if name not in pictured}
@@ -118,6 +126,9 @@ def evaluate_sample(
             else [],
             ("annotation", ""): annotation_scores.annotation(learnt, zones, ignored_labels)
             if zones is not None
+            else [],
+            ("pathways", ""): pathway_scores.pathways(activities, measured_scores, spots)
+            if measured_scores is not None
             else [],
         }
     write_table(_tidy(sample, found, costs), output, EVALUATION, record)

@@ -22,6 +22,8 @@ REACH_UM = 500.0
 TOUCHING = 1.6
 BLOCKS, DRAWS = 16, 200
 INTERVAL = (2.5, 97.5)
+# A section without tumour must not end a run.
+NOTHING_TO_SAY = ("no_border", "unknown_label")
 
 
 def measure_border(
@@ -34,6 +36,8 @@ def measure_border(
     width_um: float | None = None,
     reach_um: float = REACH_UM,
     seed: int = 0,
+    source_path: str = "",
+    strict: bool = True,
 ) -> None:
     """Write the distance profile of every pathway (contract PATHWAY_BORDER).
 
@@ -51,6 +55,10 @@ def measure_border(
         The labels inside the border; of tumour probabilities none are needed.
     width_um, reach_um
         Of a step of the profile, one pitch by default; and how far it goes on both sides.
+    source_path
+        The sample's own h5ad, read for ``obs:COLUMN`` where the filtered section no longer has the column.
+    strict
+        Whether a section without a border is an error; if not, its table is empty and ``reason`` says why.
 
     Raises
     ------
@@ -58,16 +66,32 @@ def measure_border(
         ``no_border``; those of `read_sides`.
     """
     spots = read_annotations(filtered, FILTERED)
+    table = read_table(scores, PATHWAYS)
     with measured("pathway_border", seed=seed, border=str(border), inside=list(inside)) as record:
-        sides = read_sides(border, spots, inside)
-        table = read_table(scores, PATHWAYS)
-        shared = sides.index[sides.index.isin(table.index)]
-        where = pd.DataFrame(positions_um(spots), index=spots.obs_names).loc[shared].to_numpy()
-        distance = signed_distance(where, sides[shared].to_numpy(bool))
-        profile = border_profile(
-            where, distance, table.loc[shared], width_um=width_um, reach_um=reach_um, seed=seed
-        )
+        try:
+            sides = read_sides(border, spots, inside, source_path)
+            where, distance, known = _distances(spots, sides, table)
+            profile = border_profile(where, distance, known, width_um=width_um, reach_um=reach_um, seed=seed)
+        except InputError as error:
+            if strict or error.code not in NOTHING_TO_SAY:
+                raise
+            record["reason"] = str(error)
+            profile = pd.DataFrame(columns=list(PATHWAY_BORDER.columns))
     write_table(profile, output, PATHWAY_BORDER, record)
+
+
+def _distances(spots, sides: pd.Series, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """Positions and distances of all spots with a side, and the scores of those among them that have scores."""
+    where = pd.DataFrame(positions_um(spots), index=spots.obs_names).loc[sides.index].to_numpy()
+    distance = signed_distance(where, sides.to_numpy(bool))
+    scored = sides.index.isin(table.index[table.notna().all(axis=1)])
+    if not (scored.any() and len(table.columns)):
+        raise InputError(
+            "no_border",
+            "No spot has both a side of the border and scores of pathways.",
+            "See why the section has no scores, or whether labels bear its barcodes.",
+        )
+    return where[scored], distance[scored], table.loc[sides.index[scored]]
 
 
 def signed_distance(positions: np.ndarray, inside: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Which spots lie inside a border: by a person's labels, or by what a model or a clusterer said of them."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from tissuemake.delimited import read_by_barcode
 from tissuemake.errors import InputError
 from tissuemake.labels import is_named, label_text
 
+log = logging.getLogger(__name__)
+
 OBS = "obs:"
 # Of a probability of tumour.
 TUMOR_FROM = 0.5
 
 
-def read_sides(border: str, spots: ad.AnnData, inside: Sequence[str]) -> pd.Series:
-    """Whether each spot that is known lies inside, by barcode; `border` and `inside` as of ``measure_border``.
+def read_sides(border: str, spots: ad.AnnData, inside: Sequence[str], source_path: str = "") -> pd.Series:
+    """Whether each spot that is known lies inside, by barcode; parameters as of ``measure_border``.
 
     Raises
     ------
@@ -26,7 +29,7 @@ def read_sides(border: str, spots: ad.AnnData, inside: Sequence[str]) -> pd.Seri
     """
     path, _, column = str(border).partition("#")
     if not path.endswith(".parquet"):
-        return _among(_read_labels(border, spots), inside, border)
+        return _among(_read_labels(border, spots, source_path), inside, border)
     table = pd.read_parquet(path)
     table = table.loc[spots.obs_names[spots.obs_names.isin(table.index)]]
     if "probability" in table and "label" not in table:
@@ -44,21 +47,25 @@ def read_sides(border: str, spots: ad.AnnData, inside: Sequence[str]) -> pd.Seri
 def _among(labels: pd.Series, inside: Sequence[str], border: str) -> pd.Series:
     named = {str(label).strip() for label in inside}
     found = label_text(labels).isin(named)
-    missing = named - set(label_text(labels))
-    if missing or not named:
+    missing = ", ".join(sorted(named - set(label_text(labels))))
+    if found.any() and missing:
+        log.warning("%s: no spot is labelled %s.", border, missing)
+    if not found.any():
         raise InputError(
             "unknown_label",
-            f"{border}: no spot is labelled {', '.join(sorted(missing)) or '(no label was given)'}.",
+            f"{border}: no spot is labelled {missing or '(no label was given)'}.",
             f"Labels are: {', '.join(sorted(set(label_text(labels))))}. Name those inside the border.",
         )
     return found
 
 
-def _read_labels(border: str, spots: ad.AnnData) -> pd.Series:
+def _read_labels(border: str, spots: ad.AnnData, source_path: str) -> pd.Series:
     """Labels by barcode of the spots that have one."""
     if border.startswith(OBS):
         column = border.removeprefix(OBS)
         table = spots.obs
+        if column not in table and Path(source_path).suffix == ".h5ad" and Path(source_path).is_file():
+            table = ad.read_h5ad(source_path, backed="r").obs
     else:
         try:
             table = read_by_barcode(Path(border))

@@ -22,6 +22,7 @@ from tissuemake.reporting.delivered_images import (
     notices,
     place_fine,
 )
+from tissuemake.reporting.delivered_pathways import add_pathways, library_notices, pathway_copies
 from tissuemake.reporting.delivered_spot_models import add_spot_models, copies
 from tissuemake.reporting.from_image import is_from_image
 from tissuemake.reporting.models import read_model, summary
@@ -33,7 +34,8 @@ MANIFEST = "manifest.json"
 # Files whose number the methods and levels decide: those of an older run must not stay.
 BY_METHOD = (
     "imputed_*.h5ad", "attributions_*.parquet", "proportions_*.parquet", "tumor_*.parquet", "highres_*.h5ad",
-    "annotation_*.parquet", "perturbation_*.parquet",
+    "annotation_*.parquet", "perturbation_*.parquet", "pathways_*.parquet", "border_*.parquet",
+    "attention_*.parquet",
 )  # fmt: skip
 NONE: Mapping[str, Path] = MappingProxyType({})
 # Beside what is read, vendor folders hold tens of gigabytes that no stage opens.
@@ -62,6 +64,9 @@ def deliver_sample(
     spot_embeddings: Mapping[str, Path] = NONE,
     annotation: Mapping[str, Path] = NONE,
     perturbation: Mapping[str, Path] = NONE,
+    pathways: Mapping[str, Path] = NONE,
+    borders: Mapping[str, Path] = NONE,
+    attention: Mapping[str, Path] = NONE,
 ) -> None:
     """Write the delivery of one sample into the folder `output`, ``manifest.json`` last: it vouches for the rest.
 
@@ -77,6 +82,9 @@ def deliver_sample(
 
     Of models that read spots and those around them: ``obsm["X_MODEL"]`` (their numbers), ``obs["annotation_MODEL"]``
     and ``obs["annotation_probability_MODEL"]``, ``annotation_MODEL.parquet``, ``perturbation_MODEL.parquet``.
+
+    Of pathways, measured and as models say: ``obsm["pathways_TABLE"]``, ``pathways_TABLE.parquet``,
+    ``border_TABLE.parquet`` (means by distance from a border), ``attention_MODEL.parquet``.
 
     Parameters
     ----------
@@ -99,6 +107,8 @@ def deliver_sample(
         weights, and what that forbids.
     spot_embeddings, annotation, perturbation
         Model → file.
+    pathways, borders, attention
+        ``measured`` or a model → file.
 
     Raises
     ------
@@ -114,6 +124,7 @@ def deliver_sample(
     for encoder, path in tumor.items():
         records[f"tumor/{encoder}"] = add_tumor(adata, encoder, path)
     records |= add_spot_models(adata, spot_embeddings, annotation, perturbation)
+    records |= add_pathways(adata, pathways, borders)
     outputs = [output / f"{sample}.h5ad"]
     for method, path in imputed.items():
         prediction = contracts.read_anndata(path, contracts.IMPUTED)
@@ -136,12 +147,13 @@ def deliver_sample(
     write_spatialdata(adata, sample, outputs[-1])
     as_they_are = {f"attributions_{method}.parquet": path for method, path in (attributions or {}).items()}
     as_they_are |= {f"tumor_{encoder}.parquet": path for encoder, path in tumor.items()}
-    as_they_are |= copies(annotation, perturbation)
+    as_they_are |= copies(annotation, perturbation) | pathway_copies(pathways, borders, attention)
     for name, path in {**as_they_are, "report.html": report}.items():
         outputs.append(output / name)
         with files.atomic(outputs[-1]) as partial:
             shutil.copyfile(path, partial)
     by_model = [embeddings, tumor, highres, spot_embeddings, annotation, perturbation]
+    by_model += [pathways, borders, attention]
     by_model = [path for found in by_model for path in found.values()]
     between = [filtered, check, domains, *proportions.values(), *imputed.values(), *by_model]
     between = [ingested, *between] if ingested else between
@@ -158,7 +170,7 @@ def deliver_sample(
         "levels": levels,
         "models": {method: summary(read_model(folder)) for method, folder in (models or {}).items()},
         "encoders": encoders,
-        "notices": notices(encoders),
+        "notices": [*notices(encoders), *library_notices(records)],
         "inputs": [_entry(path) for given in inputs for path in _files_of(Path(given))],
         "intermediate": [_entry(Path(path)) for path in between],
         "outputs": [_entry(path, output) for path in outputs],

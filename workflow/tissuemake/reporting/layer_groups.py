@@ -30,8 +30,12 @@ def collect_groups(
     moran: pd.DataFrame,
     image: FromImage | None = None,
     labels: Sequence[Group] = (),
+    pathways: Sequence[Group] = (),
 ) -> list[Group]:
-    """Return every colouring of a sample, the most telling group first; `labels` are groups of learnt labels."""
+    """Return every colouring of a sample, the most telling group first.
+
+    `labels` are groups of learnt labels, `pathways` of scores of gene sets.
+    """
     image = image or FromImage()
     groups = type_groups(proportions, adata.obs_names, type_colours(proportions))
     # The dominant type is the one picture that shows composition at a glance.
@@ -39,6 +43,7 @@ def collect_groups(
     second = [domain_group(domains.reindex(adata.obs_names)), *labels, tumor_group(image, adata.obs_names)]
     groups = [*first, *second, *groups[len(first) :]]
     groups += level_groups(proportions, adata.obs_names)
+    groups += pathways
     groups.append(Group(MEASURED, measured_genes(adata, moran, image_genes(image, adata))))
     groups += fine_groups(image, adata)
     groups += predicted_groups(image, adata)

@@ -15,6 +15,8 @@ from tissuemake.reporting.from_image import FromImage, read_from_image, tile_fla
 from tissuemake.reporting.image_section import image_section
 from tissuemake.reporting.layer_groups import collect_groups
 from tissuemake.reporting.models import Model, model_section, read_model
+from tissuemake.reporting.pathway_section import pathway_section
+from tissuemake.reporting.pathways import Pathways, pathway_groups, read_pathways
 from tissuemake.reporting.spot_models import SpotModels, read_spot_models
 from tissuemake.reporting.tissue_view import MAX_SHOWN, build_view, small_picture
 from tissuemake.reporting.type_layers import type_colours
@@ -47,6 +49,7 @@ class SampleFiles:
     image: FromImage = field(default_factory=FromImage)
     tiles: dict = field(default_factory=dict)
     spots: SpotModels = field(default_factory=SpotModels)
+    pathways: Pathways = field(default_factory=Pathways)
 
 
 def report_sample(
@@ -72,6 +75,9 @@ def report_sample(
     spot_embeddings: Mapping[str, Path] = NONE,
     annotation: Mapping[str, Path] = NONE,
     perturbation: Mapping[str, Path] = NONE,
+    pathways: Mapping[str, Path] = NONE,
+    borders: Mapping[str, Path] = NONE,
+    attention: Mapping[str, Path] = NONE,
 ) -> None:
     """Write the self-contained HTML page of one sample.
 
@@ -104,6 +110,9 @@ def report_sample(
         `embeddings`, are shown as predicted from the image alone.
     spot_embeddings, annotation, perturbation
         Model → file, of models that read spots and those around them; of the first only the record is shown.
+    pathways, borders, attention
+        ``measured`` or a model → scores of gene sets per spot, their profiles across a border, and what the model
+        looked at.
 
     Raises
     ------
@@ -138,6 +147,7 @@ def report_sample(
         image=read_from_image(predictions, tumor, highres, embeddings),
         tiles=tile_flags(tiles) if tiles else {},
         spots=read_spot_models(annotation, perturbation, spot_embeddings),
+        pathways=read_pathways(pathways, borders, attention),
     )
     pages.write_page(sample_html(sample, found, row, qc_figure), output)
 
@@ -155,6 +165,7 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
         found.statistics["moran"],
         found.image,
         spot_models.label_groups(found.spots, adata.obs_names),
+        pathway_groups(found.pathways, adata.obs_names),
     )
     view = build_view(sample, adata, groups)
     main_domain = _main_domain(found.domains)
@@ -187,6 +198,7 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
         tiles=found.tiles,
         annotations=spot_models.annotations(found.spots, noun),
         perturbations=spot_models.perturbations(found.spots),
+        pathways=pathway_section(found.pathways, found.evaluation),
         heat_map=summaries.neighbourhood(found.statistics["neighborhood_enrichment"]),
         top_genes=summaries.top_genes(found.statistics["moran"]),
         top_pairs=summaries.top_pairs(found.statistics["ligand_receptor"]),
@@ -256,7 +268,7 @@ def _provenance(found: SampleFiles) -> dict[str, dict]:
         records[f"Tumour, {name}"] = table.attrs.get("tissuemake", {})
     for name, data in found.image.fine.items():
         records[f"Finer map, {name}"] = dict(data.uns["tissuemake"])
-    for (step, name), record in found.spots.records().items():
+    for (step, name), record in {**found.spots.records(), **found.pathways.records()}.items():
         records[f"{step.capitalize()}, {name}"] = record
     records["Domains"] = found.domains.attrs.get("tissuemake", {})
     for name, table in found.statistics.items():

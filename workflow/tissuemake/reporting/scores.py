@@ -29,6 +29,7 @@ NAMES = {
 TASK_NAMES = {
     "tumor": "tumour, from the image alone",
     "annotation": "annotation, labels learnt on other donors",
+    "pathways": "pathways, from the image alone",
 }
 # Methods that are scored on other genes and by another adjustment than the rest of their task, among themselves.
 GROUPS = {"": "", "image": ", from the image alone"}
