@@ -1,20 +1,27 @@
-"""MOFA factors of a matrix, as a process: `python mofa_factors.py VALUES.npy OUTPUT.npy SEED`; needs mofapy2 alone."""
+"""MOFA factors of a section, as a process: `python mofa_factors.py FILTERED.h5ad OUTPUT.npy SEED`.
+
+Argelaguet et al., Genome Biology 2020. Needs mofapy2 and anndata.
+"""
 
 import sys
 
+import anndata as ad
 import numpy as np
 
-FACTORS, ITERATIONS = 15, 100
+GENES, FACTORS, ITERATIONS = 2000, 15, 100
 
 
-def main(values: str, output: str, seed: str) -> None:
+def main(filtered: str, output: str, seed: str) -> None:
     """Fit a Gaussian view with the authors' defaults: spike and slab and relevance priors on the weights."""
     from mofapy2.run.entry_point import entry_point
 
+    values = ad.read_h5ad(filtered).X
+    mean = np.asarray(values.mean(axis=0)).ravel()
+    variance = np.asarray(values.multiply(values).mean(axis=0)).ravel() - mean**2
     model = entry_point()
     model.set_data_options(scale_views=False, use_float32=True)
     model.set_data_matrix(
-        [[np.load(values).astype(float)]],
+        [[values[:, np.sort(np.argsort(-variance)[:GENES])].toarray().astype(float)]],
         likelihoods=["gaussian"],
         views_names=["rna"],
         groups_names=["section"],

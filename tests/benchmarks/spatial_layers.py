@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from benchmarks import spatial_mofa as mofa
+from benchmarks import spatial_peers as peers
 from benchmarks.score_rows import Cost, Row, costing, rows
 from benchmarks.spatial_network import CLIQUE, SAGEFM, Bench, loaded, trained
 from benchmarks.spatial_sections import DLPFC, filtered, row
@@ -29,7 +29,6 @@ DOMAINS = 7
 # Two rings: 18 neighbours on a hexagonal lattice, 20 on a square one.
 SMOOTHED_PITCHES = 2.3
 PCA = "PCA"
-EMBEDDINGS = (PCA, mofa.MOFA, CLIQUE, SAGEFM)
 KMEANS, MIXTURE, LEIDEN = "k-means", "mixture", "Leiden"
 SMOOTHED = ", smoothed"
 
@@ -47,10 +46,10 @@ PROBLEMS = tuple(Problem(f"DLPFC {section}", section) for section in DLPFC)
 
 def parts(test: str) -> Iterator[tuple[Problem, str]]:
     """Every section with every embedding and clusterer."""
-    embeddings = [name for name in EMBEDDINGS if name != mofa.MOFA or mofa.python()]
+    there = [PCA, *peers.installed(), CLIQUE, SAGEFM]
     for problem in PROBLEMS:
         for smoothed in ("", SMOOTHED):
-            for embedding in embeddings:
+            for embedding in there:
                 for clusterer in (KMEANS, MIXTURE, LEIDEN):
                     yield problem, f"{embedding}{smoothed} + {clusterer}"
 
@@ -128,8 +127,8 @@ def embedding(bench: Bench, name: str, section: str, seed: int) -> tuple[np.ndar
             model = loaded(folder)
             vectors = model.embed(model.read(read_anndata(path, FILTERED), str(path)))
         return vectors, cost.and_before(taught)
-    if name == mofa.MOFA:
-        return mofa.factors(path, seed, bench.work / "mofa" / f"{section}-{seed}.npy")
+    if name in peers.PEERS:
+        return peers.vectors(name, path, seed, bench.work / "peers" / f"{name}-{section}-{seed}.npy")
     with costing() as cost:
         vectors = expression_embedding(read_anndata(path, FILTERED).X, seed)
     return vectors, cost

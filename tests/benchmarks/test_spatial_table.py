@@ -145,7 +145,7 @@ def test_what_was_measured_is_shown_and_nothing_is_measured_anew(tmp_path, monke
         return rows(test, problem.name, method, seed, {"ARI": 0.5}, Cost(1.0, 1.0))
 
     monkeypatch.setattr(spatial_layers, "score", score)
-    monkeypatch.setattr(spatial_layers.mofa, "python", lambda: None)
+    monkeypatch.setattr(spatial_layers.peers, "python", lambda name: None)
     bench, only = Bench(tmp_path, tmp_path), ["PCA + k-means", "PCA + mixture"]
     assert run(bench, ["layers"], [0], only, measure=False).empty and not asked
     assert len(run(bench, ["layers"], [1], only[:1])) == 2 and asked == [("PCA + k-means", 1)] * 2
