@@ -22,6 +22,9 @@ from tissuemake.quality.filter import filter_spots
 from tissuemake.sheets import Sample
 
 SIMULATED_SPOTS = 600
+# Names of tissues begin so; the latter have planted pathway programmes of every kind.
+SIMULATED, PLANTED = "simulated", "planted"
+PROGRAMMES = 8
 GAP_UM = 300.0
 
 
@@ -54,14 +57,14 @@ TEACHING_SLIDES = ("C2", "C3", "MOB1")
 TEACHING_OVERLAP = 0.55
 
 
-def simulated_problem(seed: int) -> Problem:
+def simulated_problem(seed: int, kind: str = SIMULATED) -> Problem:
     """One tissue per seed."""
-    return Problem("simulated, half -> half", (f"simulated{seed}-left",), f"simulated{seed}-right")
+    return Problem(f"{kind}, half -> half", (f"{kind}{seed}-left",), f"{kind}{seed}-right")
 
 
 def prepare_section(name: str, data: Path, work: Path) -> Prepared:
     """Ingest, filter and tile a section into `work`, once."""
-    if name.startswith("simulated"):
+    if name.startswith((SIMULATED, PLANTED)):
         return _half(name, work)
     folder = work / "sections" / name
     if not folder.is_dir():
@@ -140,9 +143,17 @@ def _half(name: str, work: Path) -> Prepared:
     if not folder.is_dir():
         with atomic(folder) as partial:
             partial.mkdir()
-            seed = int(tissue.removeprefix("simulated"))
+            seed = int(tissue.removeprefix(SIMULATED).removeprefix(PLANTED))
             # Heads look at spots only.
-            write_section(partial, tissue, seed=seed, spots=SIMULATED_SPOTS, zones="infiltrated", grid=False)
+            write_section(
+                partial,
+                tissue,
+                seed=seed,
+                spots=SIMULATED_SPOTS,
+                zones="infiltrated",
+                grid=False,
+                programmes=PROGRAMMES if name.startswith(PLANTED) else 0,
+            )
             _split(partial)
     return Prepared(name, folder / f"{side}.h5ad", folder / "tiles.arrow", tissue)
 

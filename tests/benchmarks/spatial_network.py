@@ -1,7 +1,5 @@
 """SAGE-FM and the published recipe in the spatial benchmarks: each trained once for a problem and a seed, and kept."""
 
-import json
-import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -10,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.kept_run import Bench
+from benchmarks.kept_tables import once
 from benchmarks.score_rows import Cost, costing
 from benchmarks.spatial_questions import Question
 from benchmarks.spatial_sections import filtered
 from tissuemake.contracts import FILTERED, read_anndata
-from tissuemake.files import write_json
 
-log = logging.getLogger("benchmark")
 SAGEFM, CLIQUE = "sagefm", "clique recipe"
 GRAPHS = {SAGEFM: "rings", CLIQUE: "clique"}
 SHUFFLED, TURNED = "sagefm, neighbours shuffled", "sagefm, coordinates turned"
@@ -34,23 +31,21 @@ def trained(bench: Bench, sections: Sequence[str], method: str, seed: int) -> tu
 def trained_on(bench: Bench, paths: list[Path], name: str, method: str, seed: int) -> tuple[Path, Cost]:
     """As `trained`, from files ``filtered.h5ad``; `name` stands for them."""
     folder = bench.own / "models" / f"{name} {GRAPHS[method]} {seed}".replace(" ", "-")
-    spent = folder.with_name(f"{folder.name}.json")
-    if not spent.is_file():
+
+    def make() -> None:
         from tissuemake.models.sagefm.pretrain import pretrain_sagefm
 
-        with costing() as cost:
-            pretrain_sagefm(
-                paths,
-                folder,
-                preset=bench.preset,
-                graph=GRAPHS[method],
-                seed=seed,
-                checkpoints=bench.own / "checkpoints" / folder.name,
-                custom=_shortened(bench),
-            )
-        write_json(vars(cost), spent)
-        log.info("%s: %.0f s", folder.name, cost.seconds)
-    return folder, Cost(**json.loads(spent.read_text(encoding="utf-8")))
+        pretrain_sagefm(
+            paths,
+            folder,
+            preset=bench.preset,
+            graph=GRAPHS[method],
+            seed=seed,
+            checkpoints=bench.own / "checkpoints" / folder.name,
+            custom=_shortened(bench),
+        )
+
+    return folder, once(folder, make)
 
 
 def _shortened(bench: Bench):
