@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tissuemake.device import given_device
+from tissuemake.device import given_device, requested_gpus
 from tissuemake.errors import InputError
 
 
@@ -48,3 +48,22 @@ def test_gpus_are_named_and_use_bfloat16_where_they_have_it(monkeypatch):
     assert device.name == "2 x NVIDIA A100" and device.torch_name == "cuda"
     pretend(monkeypatch, ["Tesla V100"], (7, 0))
     assert given_device(1).name == "Tesla V100" and given_device(1).precision == "32-true"
+
+
+@pytest.mark.parametrize(
+    ("resources", "gpus"),
+    [
+        ({}, 0),
+        ({"gpu": 0}, 0),
+        ({"gpu": 2}, 2),
+        ({"gpu": 0, "gres": "gpu:1"}, 1),
+        ({"gpu": 0, "gres": "gpu:a100:2"}, 2),
+        ({"gpu": 0, "gres": "gpu"}, 1),
+        ({"gpu": 0, "gres": "gpu:a100"}, 1),
+        ({"gpu": 0, "gres": ""}, 0),
+        ({"gres": "lustre:2,gpu:3"}, 3),
+        ({"gres": "scratch:gpu:7"}, 0),
+    ],
+)
+def test_a_gpu_asked_for_by_either_name_is_one(resources, gpus):
+    assert requested_gpus(resources) == gpus

@@ -6,6 +6,7 @@ from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
     from tissuemake.deconvolution import deconvolve
+    from tissuemake.device import requested_gpus
 
     deconvolve(
         snakemake.wildcards.method,
@@ -15,5 +16,6 @@ with logged(snakemake.log[0]):
         Path(snakemake.input.markers),
         Path(snakemake.output.proportions),
         seed=snakemake.params.seed,
+        gpus=requested_gpus(snakemake.resources),
         aliases=snakemake.params.aliases or None,
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
+    from tissuemake.device import requested_gpus
     from tissuemake.models.sparank.deconvolve import deconvolve_sparank
 
     deconvolve_sparank(
@@ -13,7 +14,7 @@ with logged(snakemake.log[0]):
         Path(snakemake.output.proportions),
         Path(snakemake.output.attributions),
         seed=snakemake.params.seed,
-        gpus=snakemake.resources.get("gpu", 0),
+        gpus=requested_gpus(snakemake.resources),
         aliases=snakemake.params.aliases or None,
         orthologs=snakemake.params.orthologs or None,
         embeddings=Path(snakemake.input.embeddings) if snakemake.input.embeddings else None,

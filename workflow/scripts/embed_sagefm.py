@@ -5,11 +5,12 @@ from pathlib import Path
 from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
+    from tissuemake.device import requested_gpus
     from tissuemake.models.sagefm.encode import embed_sagefm
 
     embed_sagefm(
         Path(snakemake.input.filtered),
         snakemake.params.model,
         Path(snakemake.output.embeddings),
-        gpus=snakemake.resources.get("gpu", 0),
+        gpus=requested_gpus(snakemake.resources),
     )

@@ -5,11 +5,12 @@ from pathlib import Path
 from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
+    from tissuemake.device import requested_gpus
     from tissuemake.models.spafoundation.encode import embed_spafoundation
 
     embed_spafoundation(
         Path(snakemake.input.tiles),
         snakemake.params.model,
         Path(snakemake.output.embeddings),
-        gpus=snakemake.resources.get("gpu", 0),
+        gpus=requested_gpus(snakemake.resources),
     )

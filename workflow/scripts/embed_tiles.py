@@ -5,6 +5,7 @@ from pathlib import Path
 from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
+    from tissuemake.device import requested_gpus
     from tissuemake.histology.encoders import embed_tiles
 
     embed_tiles(
@@ -12,5 +13,5 @@ with logged(snakemake.log[0]):
         Path(snakemake.output.embeddings),
         encoder=snakemake.wildcards.encoder,
         weights=Path(snakemake.params.weights) if snakemake.params.weights else None,
-        gpus=snakemake.resources.get("gpu", 0),
+        gpus=requested_gpus(snakemake.resources),
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
+    from tissuemake.device import requested_gpus
     from tissuemake.models.sagefm.impute import impute_sagefm
 
     impute_sagefm(
@@ -13,5 +14,5 @@ with logged(snakemake.log[0]):
         Path(snakemake.output.imputed),
         seed=snakemake.params.seed,
         held_out_genes=snakemake.params.held_out_genes,
-        gpus=snakemake.resources.get("gpu", 0),
+        gpus=requested_gpus(snakemake.resources),
     )

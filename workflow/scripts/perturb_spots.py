@@ -5,6 +5,7 @@ from pathlib import Path
 from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
+    from tissuemake.device import requested_gpus
     from tissuemake.models.sagefm.perturb import perturb_spots
 
     perturb_spots(
@@ -13,5 +14,5 @@ with logged(snakemake.log[0]):
         Path(snakemake.output.perturbation),
         pairs=Path(snakemake.params.pairs) if snakemake.params.pairs else None,
         seed=snakemake.params.seed,
-        gpus=snakemake.resources.get("gpu", 0),
+        gpus=requested_gpus(snakemake.resources),
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
+    from tissuemake.device import requested_gpus
     from tissuemake.models.sagefm.pretrain import pretrain_sagefm
 
     pretrain_sagefm(
@@ -13,6 +14,6 @@ with logged(snakemake.log[0]):
         preset=snakemake.params.preset,
         graph=snakemake.params.graph,
         seed=snakemake.params.seed,
-        gpus=snakemake.resources.get("gpu", 0),
+        gpus=requested_gpus(snakemake.resources),
         checkpoints=Path(snakemake.params.checkpoints),
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
+    from tissuemake.device import requested_gpus
     from tissuemake.models.sparank.pretrain import pretrain_sparank
 
     pretrain_sparank(
@@ -13,7 +14,7 @@ with logged(snakemake.log[0]):
         Path(snakemake.output.model[0]).parent,
         preset=snakemake.params.preset,
         seed=snakemake.params.seed,
-        gpus=snakemake.resources.get("gpu", 0),
+        gpus=requested_gpus(snakemake.resources),
         checkpoints=Path(snakemake.params.checkpoints),
         sections=[
             (Path(filtered), Path(embeddings))

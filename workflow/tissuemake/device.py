@@ -1,6 +1,7 @@
 """Ground floor: the device a job was given: a GPU if the scheduler gave one, else the CPU; never a silent swap."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tissuemake.errors import InputError
@@ -31,6 +32,21 @@ class Device:
     def torch_name(self) -> str:
         """The device as torch calls it; the first one where there are several."""
         return "cuda" if self.accelerator == "gpu" else "cpu"
+
+
+def requested_gpus(resources: Mapping[str, object]) -> int:
+    """How many GPUs a job's scheduler was asked for: the resource ``gpu``, or what ``gres`` says.
+
+    Clusters that accept only ``--gres`` are asked with ``gres: "gpu:1"`` and ``gpu: 0`` (see profiles/slurm-gres):
+    a job that read ``gpu`` alone would run on the CPU of a node whose GPU it holds.
+    """
+    gpus = int(resources.get("gpu") or 0)
+    if gpus:
+        return gpus
+    # gres is `name[:type][:count]`, several of them separated by commas; without a count it is one.
+    found = [part.split(":") for part in str(resources.get("gres") or "").split(",")]
+    counts = [parts[-1] if parts[-1].isdigit() else "1" for parts in found if parts[0].strip() == "gpu"]
+    return sum(map(int, counts))
 
 
 def given_device(gpus: int) -> Device:

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from models.sagefm.toy_section import GENES, QUICK, section, written
 from tissuemake.contracts import IMPUTED, SPOT_EMBEDDINGS, read_anndata
-from tissuemake.device import given_device
+from tissuemake.device import Device, given_device
 from tissuemake.errors import InputError
 from tissuemake.evaluation.metrics import pearson
 from tissuemake.models.sagefm.encode import SageFM, embed_sagefm, load_sagefm
@@ -158,3 +158,19 @@ def test_weights_of_another_network_are_refused(model):
     with pytest.raises(InputError) as caught:
         SageFM(state, config, given_device(0))
     assert caught.value.code == "wrong_model"
+
+
+def test_an_answer_says_on_what_it_ran_and_is_not_given_without_its_gpu(model, asked, tmp_path, monkeypatch):
+    output = tmp_path / "answer.h5ad"
+    for answer in (embed_sagefm, impute_sagefm):
+        with monkeypatch.context() as patch:
+            patch.setattr("torch.cuda.device_count", lambda: 0)
+            with pytest.raises(InputError) as caught:
+                answer(asked, model, output, gpus=1)
+        assert caught.value.code == "gpu_not_visible" and not output.exists()
+    elsewhere = Device("cpu", 1, "NVIDIA Abacus", "32-true")
+    monkeypatch.setattr("tissuemake.models.sagefm.encode.given_device", lambda gpus: elsewhere)
+    embed_sagefm(asked, model, output, gpus=1)
+    assert read_anndata(output, SPOT_EMBEDDINGS).uns["tissuemake"]["device"] == "NVIDIA Abacus"
+    impute_sagefm(asked, model, output, gpus=1)
+    assert read_anndata(output, IMPUTED).uns["tissuemake"]["device"] == "NVIDIA Abacus"

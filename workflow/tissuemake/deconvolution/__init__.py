@@ -22,7 +22,7 @@ from tissuemake.genes import match_genes
 from tissuemake.hierarchy import hierarchy_of
 from tissuemake.provenance import measured
 
-# Every method is a module with `proportions(spots, reference, signatures, markers, seed) -> DataFrame`.
+# Every method is a module with `proportions(spots, reference, signatures, markers, seed, gpus) -> DataFrame`.
 METHODS = ("nnls", "nnls_rescaled", "tangram", "cell2location")
 
 
@@ -35,6 +35,7 @@ def deconvolve(
     output: str | Path,
     *,
     seed: int = 0,
+    gpus: int = 0,
     aliases: str | Path | None = None,
 ) -> None:
     """Estimate the cell-type composition of every spot and write it.
@@ -42,12 +43,12 @@ def deconvolve(
     Rows sum to 1. A spot that no type explains (no count of any shared gene) gets equal shares, the answer
     that claims nothing, and is counted in the provenance as ``spots_without_signal``. The provenance holds the
     coarser levels of the types too (see `tissuemake.hierarchy`). `aliases`: a person's table of former gene
-    symbols, beside the built-in one.
+    symbols, beside the built-in one. `gpus`: how many the scheduler gave, for methods that use one.
 
     Raises
     ------
     InputError
-        ``unknown_method``, ``missing_extra``, ``no_shared_genes``.
+        ``unknown_method``, ``missing_extra``, ``no_shared_genes``, ``gpu_not_visible``.
     """
     refuse_unknown_method("deconvolution", method, METHODS)
     module = import_module(f"tissuemake.deconvolution.{method}")
@@ -58,7 +59,7 @@ def deconvolve(
     profile = read_table(signatures, SIGNATURES)
     marked = read_table(markers, MARKERS)
     with measured(method, seed=seed, n_spots=spots.n_obs, n_types=profile.shape[1]) as record:
-        estimate = module.proportions(spots, atlas, profile, marked, seed)
+        estimate = module.proportions(spots, atlas, profile, marked, seed, gpus)
         shares, empty = to_shares(estimate.reindex(spots.obs_names))
         record["spots_without_signal"] = empty
         record["hierarchy"] = hierarchy_of(atlas.uns)

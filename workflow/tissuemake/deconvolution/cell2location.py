@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from tissuemake.deconvolution.gene_choice import shared_markers
 from tissuemake.deconvolution.optional import require
+from tissuemake.device import given_device
 
 # The authors' own settings.
 REFERENCE_EPOCHS = 250
@@ -20,18 +21,22 @@ UM2_PER_CELL = 300.0
 
 
 def proportions(
-    spots: ad.AnnData, reference: ad.AnnData, signatures: pd.DataFrame, markers: pd.DataFrame, seed: int
+    spots: ad.AnnData,
+    reference: ad.AnnData,
+    signatures: pd.DataFrame,
+    markers: pd.DataFrame,
+    seed: int,
+    gpus: int = 0,
 ) -> pd.DataFrame:
-    """Posterior mean abundance by type (spots, types) and ``{type}_sd``; on the GPU where torch sees one."""
+    """Posterior mean abundance by type (spots, types) and ``{type}_sd``; on the GPU that was given, else the CPU."""
     require("cell2location", "cell2location")
+    device = given_device(min(gpus, 1))
     import scvi
-    import torch
     from cell2location.models import Cell2location
 
     scvi.settings.seed = seed
-    device = "gpu" if torch.cuda.is_available() else "cpu"
     here, there = shared_markers(spots, reference, markers, MARKERS_PER_TYPE)
-    profiles = _regress_profiles(reference, there, device)
+    profiles = _regress_profiles(reference, there, device.accelerator)
     counted = ad.AnnData(
         sp.csr_matrix(spots.layers["counts"][:, here], dtype=np.float32),
         obs=pd.DataFrame(index=spots.obs_names),
@@ -44,13 +49,13 @@ def proportions(
         N_cells_per_location=cells_per_spot(spots),
         detection_alpha=DETECTION_ALPHA,
     )
-    model.train(max_epochs=EPOCHS, batch_size=None, train_size=1, accelerator=device)
-    options = {"num_samples": SAMPLES, "batch_size": counted.n_obs, "accelerator": device}
+    model.train(max_epochs=EPOCHS, batch_size=None, train_size=1, accelerator=device.accelerator)
+    options = {"num_samples": SAMPLES, "batch_size": counted.n_obs, "accelerator": device.accelerator}
     counted = model.export_posterior(counted, sample_kwargs=options)
     means = _abundance(counted, "means", profiles.columns)
     spread = _abundance(counted, "stds", profiles.columns).add_suffix("_sd")
     table = pd.concat([means.reindex(columns=signatures.columns, fill_value=0.0), spread], axis=1)
-    table.attrs = {"n_genes": len(here), "device": device, "epochs": EPOCHS}
+    table.attrs = {"n_genes": len(here), "device": device.name, "epochs": EPOCHS}
     return table
 
 
@@ -60,7 +65,7 @@ def cells_per_spot(spots: ad.AnnData) -> int:
     return max(1, round(np.pi / 4 * diameter**2 / UM2_PER_CELL))
 
 
-def _regress_profiles(reference: ad.AnnData, genes: np.ndarray, device: str) -> pd.DataFrame:
+def _regress_profiles(reference: ad.AnnData, genes: np.ndarray, accelerator: str) -> pd.DataFrame:
     """Expected expression per type, with the donors' effects taken out (genes, types)."""
     from cell2location.models import RegressionModel
 
@@ -71,9 +76,9 @@ def _regress_profiles(reference: ad.AnnData, genes: np.ndarray, device: str) -> 
     )
     RegressionModel.setup_anndata(atlas, batch_key="donor", labels_key="cell_type")
     model = RegressionModel(atlas)
-    model.train(max_epochs=REFERENCE_EPOCHS, batch_size=2500, train_size=1, lr=0.002, accelerator=device)
+    model.train(max_epochs=REFERENCE_EPOCHS, batch_size=2500, train_size=1, lr=0.002, accelerator=accelerator)
     atlas = model.export_posterior(
-        atlas, sample_kwargs={"num_samples": SAMPLES, "batch_size": 2500, "accelerator": device}
+        atlas, sample_kwargs={"num_samples": SAMPLES, "batch_size": 2500, "accelerator": accelerator}
     )
     names = list(atlas.uns["mod"]["factor_names"])
     profiles = atlas.varm["means_per_cluster_mu_fg"][[f"means_per_cluster_mu_fg_{name}" for name in names]]

@@ -10,13 +10,18 @@ from tissuemake.least_squares import solve_nnls
 
 
 def proportions(
-    spots: ad.AnnData, reference: ad.AnnData, signatures: pd.DataFrame, markers: pd.DataFrame, seed: int
+    spots: ad.AnnData,
+    reference: ad.AnnData,
+    signatures: pd.DataFrame,
+    markers: pd.DataFrame,
+    seed: int,
+    gpus: int = 0,
 ) -> pd.DataFrame:
     """Weights of the types in every spot (spots, types), rows sum to 1 where anything was counted.
 
     Signatures are counts per 10,000, so weights are shares of the spot's RNA. They are not divided by the
     RNA content of a cell: that of dissociated cells, on another platform, is no measure of it in the tissue.
-    The method has no randomness; `seed` is there for the common signature.
+    The method has no randomness and needs no GPU; `seed` and `gpus` are there for the common signature.
     """
     problem = assemble(spots, reference, signatures, markers)
     shares = fit(problem.counts, problem.signature)

@@ -27,9 +27,14 @@ CHUNK = 1024
 
 
 def proportions(
-    spots: ad.AnnData, reference: ad.AnnData, signatures: pd.DataFrame, markers: pd.DataFrame, seed: int
+    spots: ad.AnnData,
+    reference: ad.AnnData,
+    signatures: pd.DataFrame,
+    markers: pd.DataFrame,
+    seed: int,
+    gpus: int = 0,
 ) -> pd.DataFrame:
-    """Weights of the types in every spot (spots, types); shares of RNA, as in ``nnls``. `seed` is unused.
+    """Weights of the types in every spot (spots, types); shares of RNA, as in ``nnls``. `seed` and `gpus` are unused.
 
     The factor of a gene that only one type has, and the share of that type, cannot be told apart where the
     tissue is nearly uniform: prefer ``nnls`` for a section of one type.

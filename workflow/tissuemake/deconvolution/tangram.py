@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from tissuemake.deconvolution.gene_choice import shared_markers
 from tissuemake.deconvolution.optional import require
+from tissuemake.device import given_device
 
 EPOCHS = 1000
 # The mapping is a dense (cells, spots) matrix with gradients: 5,000 x 5,000 takes about 0.5 GB.
@@ -14,11 +15,16 @@ MOST_CELLS = 5000
 
 
 def proportions(
-    spots: ad.AnnData, reference: ad.AnnData, signatures: pd.DataFrame, markers: pd.DataFrame, seed: int
+    spots: ad.AnnData,
+    reference: ad.AnnData,
+    signatures: pd.DataFrame,
+    markers: pd.DataFrame,
+    seed: int,
+    gpus: int = 0,
 ) -> pd.DataFrame:
-    """Mapped probability by type in every spot (spots, types); runs on the GPU where torch sees one."""
+    """Mapped probability by type in every spot (spots, types); on the GPU that the job was given, else the CPU."""
     tangram = require("tangram", "tangram")
-    import torch
+    device = given_device(min(gpus, 1))
 
     here, there = shared_markers(spots, reference, markers)
     cells = balanced_cells(reference.obs["cell_type"].astype(str).to_numpy(), MOST_CELLS, seed)
@@ -28,7 +34,6 @@ def proportions(
     # Tangram divides by each gene's sum and each spot's counts.
     spatial = spatial[np.asarray(spatial.X.sum(axis=1)).ravel() > 0].copy()
 
-    device = "cuda:0" if torch.cuda.is_available() else "cpu"
     tangram.pp_adatas(single, spatial, genes=list(names))
     mapping = tangram.map_cells_to_space(
         single,
@@ -36,7 +41,7 @@ def proportions(
         mode="cells",
         density_prior="rna_count_based",
         num_epochs=EPOCHS,
-        device=device,
+        device=device.torch_name,
         random_state=seed,
         verbose=False,
     )
@@ -46,7 +51,7 @@ def proportions(
     )
     mapped = np.asarray(mapping.X).T @ belongs.to_numpy(np.float64)
     table = pd.DataFrame(mapped, index=spatial.obs_names, columns=types).reindex(spots.obs_names)
-    table.attrs = {"n_genes": len(here), "n_cells": len(cells), "device": device, "epochs": EPOCHS}
+    table.attrs = {"n_genes": len(here), "n_cells": len(cells), "device": device.name, "epochs": EPOCHS}
     return table
 
 

@@ -54,7 +54,7 @@ class RingChange:
     """`Change` of a ring network; equal to `by_prediction` but for rounding."""
 
     def __init__(self, model: SageFM, section: Section, hidden: np.ndarray) -> None:
-        pupil, self._place = model._pupil(section), model._device.torch_name
+        pupil, self._place = model._pupil(section), model.device.torch_name
         self._section, self._network, self._sd = section, model._network, torch.from_numpy(model.sd)
         rows, self._hidden = np.arange(len(section)), np.flatnonzero(hidden)
         lesson = pupil.lesson(rows, hidden)

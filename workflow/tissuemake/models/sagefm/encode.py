@@ -33,6 +33,8 @@ class SageFM:
         Its `Architecture`.
     donors
         Whose tissue it was taught on.
+    device
+        Where it answers; provenance records its name.
     """
 
     def __init__(self, state: dict[str, Tensor], config: dict, device: Device) -> None:
@@ -41,7 +43,7 @@ class SageFM:
         self.donors: list[str] = list(config["donors"])
         self.mean, self.sd = state["log.mean"].numpy(), state["log.sd"].numpy()
         self._loadings = Loadings(state["loadings.directions"], state["loadings.variance"])
-        self._device = device
+        self.device = device
         network = build_network(self.shape, self._loadings, state["log.mean"], state["log.sd"])
         prefix = "network."
         own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
@@ -127,7 +129,7 @@ class SageFM:
     @torch.no_grad()
     def _ask(self, pupil: Pupil, hidden: np.ndarray, everywhere: bool, question):
         """Yield the answers, block by block of spots, on the CPU."""
-        place, spots = self._device.torch_name, len(pupil.section)
+        place, spots = self.device.torch_name, len(pupil.section)
         for start in range(0, spots, ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, spots))
             lesson = pupil.lesson(rows, hidden, everywhere=everywhere)
@@ -150,6 +152,7 @@ def embed_sagefm(filtered: Path, model: Path | str, output: Path, *, gpus: int =
     adata = read_anndata(filtered, FILTERED)
     with measured("sagefm", model=str(model), weights_sha256=weights_of(model)) as provenance:
         network = load_sagefm(model, gpus)
+        provenance["device"] = network.device.name
         vectors = network.embed(network.read(adata, str(filtered)))
     embedded = ad.AnnData(vectors, obs=adata.obs[[]].copy())
     embedded.obsm["spatial"] = np.asarray(adata.obsm["spatial"])

@@ -33,6 +33,7 @@ def impute_sagefm(
     made_by = {"model": str(model), "weights_sha256": weights_of(model)}
     with measured("sagefm", seed=seed, n_spots=adata.n_obs, **made_by) as record:
         network = load_sagefm(model, gpus)
+        record["device"] = network.device.name
         section = network.read(adata, str(filtered))
         taught = donor_of(adata.uns["tissuemake"]) in network.donors
         hidden = held_out.choose(adata, held_out_genes, seed)

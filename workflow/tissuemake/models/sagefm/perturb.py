@@ -70,8 +70,10 @@ def perturb_spots(
 
     adata = read_anndata(filtered, FILTERED)
     with measured("sagefm", seed=seed, model=str(model), pairs=str(pairs or "liana"), slides=1) as record:
+        network = load_sagefm(model, gpus)
+        record["device"] = network.device.name
         try:
-            table = perturb(adata, load_sagefm(model, gpus), pairs=pairs, seed=seed)
+            table = perturb(adata, network, pairs=pairs, seed=seed)
         except InputError as error:
             if error.code not in NOTHING_TO_ASK:
                 raise
