@@ -20,7 +20,7 @@ class Flows:
     patches_read_pathways
         H→P: patches are told what the pathways gathered.
     patches_to_patches
-        H↔H: patches and those around them, on the graph of neighbours; also the means of neighbours' features.
+        H↔H: patches and those around them, on the graph of neighbours; also means of what lies around.
     """
 
     pathways_to_pathways: bool = True
@@ -66,6 +66,8 @@ class Architecture:
         from being fitted one by one.
     neighbors
         Patches around a patch that it attends to.
+    radii_um
+        Of the means of features around a patch that it reads besides its own.
     genes
         Of the gene layer, at most; members of sets and the most variable of the cohort.
     free
@@ -81,6 +83,7 @@ class Architecture:
     heads: int
     latent: int = 16
     neighbors: int = 12
+    radii_um: tuple[float, ...] = (80.0, 200.0, 500.0, 1000.0)
     genes: int = 2000
     free: int = 10
     dropout: float = 0.3
@@ -97,7 +100,7 @@ class Architecture:
     @classmethod
     def from_dict(cls, values: dict) -> "Architecture":
         """The inverse of `as_dict`."""
-        return cls(**{**values, "flows": Flows(**values["flows"])})
+        return cls(**{**values, "radii_um": tuple(values["radii_um"]), "flows": Flows(**values["flows"])})
 
 
 @dataclass(frozen=True)

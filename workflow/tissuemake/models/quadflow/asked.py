@@ -40,14 +40,6 @@ class Asked:
     places: np.ndarray
     donors: frozenset[str]
 
-    @property
-    def patch_names(self) -> pd.Index:
-        """Of each patch, the first row that lies on it."""
-        first = np.zeros(len(self.slide), dtype=int)
-        seen = np.flatnonzero(self.patch >= 0)[::-1]
-        first[self.patch[seen]] = seen
-        return self.rows[first]
-
     def per_row(self, values: np.ndarray) -> np.ndarray:
         """Values (patches, k) by row, NaN without a patch."""
         found = np.full((len(self.rows), values.shape[1]), np.nan, np.float32)
@@ -89,9 +81,9 @@ def _taught_encoder(tiles: ad.AnnData) -> set[str]:
 
 def _of_sample(filtered: Path, embeddings: Path) -> Asked:
     image = read_spot_vectors(filtered, embeddings)
-    slide, patch = patches_of(image)
     donors = frozenset({image.donor, *_taught_encoder(image.tiles)})
     places = np.asarray(image.spots.obsm["spatial"], float)
+    slide, patch = patches_of(image)
     return Asked(image.tiles, slide, image.spots.obs_names, patch, places, donors)
 
 
@@ -99,11 +91,11 @@ def _of_image(embeddings: Path, microns_per_pixel: float | None) -> Asked:
     tiles = read_anndata(embeddings, EMBEDDINGS)
     kind = tiles.obs["kind"].astype(str).to_numpy()
     rows = np.flatnonzero(kind == ("spot" if (kind == "spot").any() else "grid"))
-    places = tiles.obs[["x", "y"]].to_numpy(float)[rows]
+    places = tiles.obs[["x", "y"]].to_numpy(float)
     scale = microns_per_pixel or _scale_of_grid(tiles, embeddings)
-    slide = Patches(np.asarray(tiles.X[rows], np.float32), places * scale)
+    slide = Patches(np.asarray(tiles.X, np.float32), places * scale, rows)
     donors = frozenset(_taught_encoder(tiles))
-    return Asked(tiles, slide, tiles.obs_names[rows], np.arange(len(rows)), places, donors)
+    return Asked(tiles, slide, tiles.obs_names[rows], np.arange(len(rows)), places[rows], donors)
 
 
 def _scale_of_grid(tiles: ad.AnnData, embeddings: Path) -> float:

@@ -116,7 +116,7 @@ def build_model(state: dict[str, Tensor], config: dict) -> Model:
         network = QuadflowNetwork(shape, len(state["ridge"]), len(config["pathways"]))
         network.load_state_dict(part("network."))
         directions = state["directions"].numpy() if "directions" in state else None
-        reader = Reader(directions, shape.neighbors, shape.flows.patches_to_patches)
+        reader = Reader.for_shape(directions, shape)
         layer, scales = GeneLayer(**part("genes.")), Scales(**part("scales."))
     except (RuntimeError, KeyError, TypeError) as error:
         raise InputError(

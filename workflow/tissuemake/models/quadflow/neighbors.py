@@ -3,12 +3,17 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 # Further away than so many typical nearest distances are no neighbours: holes, islands.
 REACH = 4.0
+# Of a mean over surroundings: squares in which patches are gathered, and where the Gaussian ends, in radii.
+SQUARE = 0.5
+REACH_RADII = 2.5
+BLOCK = 20_000
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,22 @@ def around(positions: np.ndarray, k: int) -> Around:
     return Around(torch.from_numpy(index), torch.from_numpy(offset.astype(np.float32)))
 
 
-def mean_over(values: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Mean of `values` (n, f) over the neighbours `index` (n, k); one's own where there are none."""
-    there = index >= 0
-    total = np.zeros(values.shape, dtype=np.float64)
-    for place in range(index.shape[1]):  # (n, k, f) would be large
-        total += values[np.maximum(index[:, place], 0)] * there[:, place, None]
-    count = there.sum(axis=1)[:, None]
-    return np.where(count > 0, total / np.maximum(count, 1), values)
+def context(values: np.ndarray, positions: np.ndarray, places: np.ndarray, radius_um: float) -> np.ndarray:
+    """Mean of `values` (tiles, f) at `positions` around each of `places` (n, 2), weighed by a Gaussian of `radius_um`.
+
+    Tiles are first gathered in squares of half a radius, so that the cost is linear in them however dense they lie.
+    """
+    squares = np.floor(positions / (radius_um * SQUARE)).astype(np.int64)
+    _, square, count = np.unique(squares, axis=0, return_inverse=True, return_counts=True)
+    shape = (len(count), len(positions))
+    total = sp.csr_matrix((np.ones(len(positions)), (square.ravel(), np.arange(len(positions)))), shape=shape)
+    middle, sums = (total @ positions) / count[:, None], total @ values
+    found = np.empty((len(places), values.shape[1]))
+    tree = cKDTree(middle)
+    for start in range(0, len(places), BLOCK):
+        block = places[start : start + BLOCK]
+        pairs = cKDTree(block).sparse_distance_matrix(tree, REACH_RADII * radius_um, output_type="coo_matrix")
+        weight = np.exp(-0.5 * (pairs.data / radius_um) ** 2)
+        weights = sp.csr_matrix((weight, (pairs.row, pairs.col)), shape=(len(block), len(count)))
+        found[start : start + BLOCK] = (weights @ sums) / (weights @ count)[:, None]
+    return found

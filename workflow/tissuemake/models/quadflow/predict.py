@@ -36,11 +36,11 @@ class Quadflow:
         self.encoder: str = config["encoder"]
         self.features: list[str] = list(config["features"])
         self.model = build_model(state, config)
-        self._device = device
+        self.device = device
 
     def answer(self, slide: Patches, *, genes: bool = True) -> Answer:
         """Return what the model says of the patches of a slide."""
-        return self.model.answer(slide, self._device.torch_name, genes=genes)
+        return self.model.answer(slide, self.device.torch_name, genes=genes)
 
     def refuse_other_encoder(self, tiles: ad.AnnData, embeddings: Path) -> None:
         """Raise ``wrong_encoder`` unless `tiles` were embedded by the encoder that the model was taught with."""
@@ -96,6 +96,7 @@ def predict_pathways(
         answer = network.answer(asked.slide, genes=output_genes is not None)
         taught = bool(asked.donors & set(network.donors))
         record |= {
+            "device": network.device.name,
             "encoder": network.encoder,
             "pretrained_on_this_donor": taught,
             "n_spots_without_tile": int((asked.patch < 0).sum()),
@@ -107,7 +108,9 @@ def predict_pathways(
         genes.uns["tissuemake"] = record
         write_anndata(genes, output_genes, IMPUTED)
     if output_attention is not None:
-        looked = attention_table(answer.attention, answer.activities, network.pathways, asked.patch_names)
+        looked = attention_table(
+            answer.attention, answer.activities, network.pathways, asked.tiles.obs_names[asked.slide.rows]
+        )
         write_attention(looked, output_attention, record)
 
 

@@ -56,6 +56,9 @@ def pretrain_quadflow(
     *,
     preset: str = "tiny",
     flows: Flows | Sequence[str] | None = None,
+    correlation: float | None = None,
+    smoothness: float | None = None,
+    free: bool = True,
     seed: int = 0,
     gpus: int = 0,
     checkpoints: str | Path,
@@ -74,6 +77,10 @@ def pretrain_quadflow(
         ``tiny``, ``small`` or ``base``; see `architecture`.
     flows
         Which flows are on, or their names; None: those of the preset, all four.
+    correlation, smoothness
+        Weights of these parts of the loss; None: those of the preset.
+    free
+        Whether genes may read the image past the pathways.
     gpus
         How many the scheduler gave; 0 trains on the CPU.
     checkpoints
@@ -87,7 +94,7 @@ def pretrain_quadflow(
         ``unknown_preset``, ``unknown_flow``, those of `cohort.read_cohort`, ``gpu_not_visible``,
         ``training_diverged``.
     """
-    chosen = _chosen(preset, flows, custom)
+    chosen = _weighted(_chosen(preset, flows, custom), correlation, smoothness, free)
     device = given_device(gpus)
     cohort = read_cohort(
         filtered, embeddings, scores, gene_sets, genes=chosen.architecture.genes, orthologs=orthologs
@@ -129,11 +136,11 @@ def teach(
 ) -> tuple[Model, Curve, dict]:
     """Fit ridge, gene layer and network; return the model, its curve, and the scores on spots kept back."""
     shape = preset.architecture
-    reader = Reader.of(cohort.slides, COMPONENTS, shape.neighbors, shape.flows.patches_to_patches)
+    reader = Reader.of(cohort.slides, COMPONENTS, shape)
     smooth = preset.weights.smoothness > 0
     views = [reader.view(slide, graph=smooth) for slide in cohort.slides]
     scales, targets, values = _standard_units(cohort)
-    blocks = [spatial_blocks(slide.positions_um, BLOCKS, seed) for slide in cohort.slides]
+    blocks = [spatial_blocks(slide.positions_um[slide.rows], BLOCKS, seed) for slide in cohort.slides]
     taught = [block > 0 for block in blocks]
     inputs = [view.features.numpy().astype(np.float64) for view in views]
     ridge, penalty = fit_ridge(
@@ -161,7 +168,7 @@ def teach(
     )
     model = Model(reader, network.cpu(), _tensor(ridge), layer, scales)
     said = [model.standard(view)[:, :-1].numpy() for view in views]
-    scales = replace(scales, gain=torch.from_numpy(_gain(said, targets, taught)))
+    scales = replace(scales, gain=torch.from_numpy(_gain(said, targets)))
     facts = {"ridge_penalty": penalty, "scores": _scores(said, targets, taught)}
     return replace(model, scales=scales), curve, facts
 
@@ -190,18 +197,11 @@ def _standard(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, list[np.
     return np.mean(means, axis=0), sd, [part / sd for part in centred]
 
 
-def _gain(said: list[np.ndarray], targets: list[np.ndarray], taught: list[np.ndarray]) -> np.ndarray:
-    """Factor (P,) by which answers must be stretched.
-
-    Of each pathway by all spots; that answers vary more where they were taught is judged over all pathways, because
-    the spots kept back are few.
-    """
+def _gain(said: list[np.ndarray], targets: list[np.ndarray]) -> np.ndarray:
+    """Factor (P,) by which answers must be stretched to vary within slides as scores do."""
     spread = np.sqrt(np.mean([part.var(axis=0) for part in said], axis=0))
-    kept = np.mean([part[~rows].var(axis=0) for part, rows in zip(said, taught, strict=True)], axis=0)
-    learnt = np.mean([part[rows].var(axis=0) for part, rows in zip(said, taught, strict=True)], axis=0)
-    inflated = np.clip(np.sqrt(np.median(learnt) / max(np.median(kept), 1e-9)), 1.0, 2.0)
     truth = np.sqrt(np.mean([part[:, :-1].var(axis=0) for part in targets], axis=0) * VARIANCE_SHARE)
-    return np.clip(truth * inflated / np.maximum(spread, 1e-6), 1.0, LARGEST_GAIN).astype(np.float32)
+    return np.clip(truth / np.maximum(spread, 1e-6), 1.0, LARGEST_GAIN).astype(np.float32)
 
 
 def _scores(said: list[np.ndarray], targets: list[np.ndarray], taught: list[np.ndarray]) -> dict[str, float]:
@@ -222,6 +222,13 @@ def _chosen(preset: str, flows: Flows | Sequence[str] | None, custom: Preset | N
         return chosen
     flows = flows if isinstance(flows, Flows) else Flows.of(flows)
     return replace(chosen, architecture=replace(chosen.architecture, flows=flows))
+
+
+def _weighted(preset: Preset, correlation: float | None, smoothness: float | None, free: bool) -> Preset:
+    given = {"correlation": correlation, "smoothness": smoothness}
+    given = {name: value for name, value in given.items() if value is not None}
+    shape = preset.architecture if free else replace(preset.architecture, free=0)
+    return replace(preset, architecture=shape, weights=replace(preset.weights, **given))
 
 
 def _taught_encoder(cohort: Cohort) -> set[str]:

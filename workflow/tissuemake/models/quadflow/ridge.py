@@ -12,6 +12,7 @@ from tissuemake.evaluation.metrics import pearson
 # Per spot; which one is taken is decided on blocks that were left out.
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 FEWEST_SPOTS = 10
+RANK = 8
 
 
 def fit_ridge(
@@ -19,6 +20,8 @@ def fit_ridge(
     targets: Sequence[np.ndarray],
     folds: Sequence[np.ndarray],
     penalties: Sequence[float] = PENALTIES,
+    *,
+    rank: int = RANK,
 ) -> tuple[np.ndarray, float]:
     """Return weights (f, k) and the penalty whose answers correlate best, within slides, with what was left out.
 
@@ -28,12 +31,14 @@ def fit_ridge(
         By slide, (n, f) and (n, k) about 0.
     folds
         By slide, (n,): who is left out together; -1 is learnt from and never asked.
+    rank
+        Principal directions of the targets that are learnt; 0 for all.
     """
     numbers = sorted({number for fold in folds for number in np.unique(fold) if number >= 0})
     gains = np.zeros(len(penalties))
     for number in numbers if len(penalties) > 1 else []:
         kept = [fold != number for fold in folds]
-        x, y = _stack(inputs, kept), _stack(targets, kept)
+        x, y = _stack(inputs, kept), in_directions(_stack(targets, kept), rank)
         if len(x) < FEWEST_SPOTS:
             continue
         for place, weights in enumerate(solve(x, y, penalties)):
@@ -43,7 +48,16 @@ def fit_ridge(
                     gains[place] += np.nan_to_num(np.nanmean(found)) if np.isfinite(found).any() else 0.0
     best = penalties[int(np.argmax(gains))]
     everyone = [np.ones(len(fold), bool) for fold in folds]
-    return solve(_stack(inputs, everyone), _stack(targets, everyone), [best])[0], best
+    y = in_directions(_stack(targets, everyone), rank)
+    return solve(_stack(inputs, everyone), y, [best])[0], best
+
+
+def in_directions(values: np.ndarray, rank: int) -> np.ndarray:
+    """`values` (n, k) in their first `rank` principal directions: fifty noisy targets share a few signals."""
+    if not 0 < rank < min(values.shape):
+        return values
+    vectors = np.linalg.eigh(values.T @ values)[1][:, -rank:]
+    return values @ vectors @ vectors.T
 
 
 def _stack(parts: Sequence[np.ndarray], kept: Sequence[np.ndarray]) -> np.ndarray:

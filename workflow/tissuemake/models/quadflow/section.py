@@ -1,4 +1,4 @@
-"""A slide as the model sees it: patches with image features and places in µm, and what was measured on them."""
+"""A slide as the model sees it: all its tiles with features and places in µm, and what was measured on some of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ import torch
 
 from tissuemake.contracts import FILTERED, PATHWAYS, read_anndata, read_table
 from tissuemake.errors import InputError
-from tissuemake.models.quadflow.neighbors import Around, around, mean_over
+from tissuemake.models.quadflow.architecture import Architecture
+from tissuemake.models.quadflow.neighbors import around, context
 from tissuemake.models.quadflow.network import View
 from tissuemake.models.spot_vectors import SpotVectors
 
@@ -22,26 +23,29 @@ LARGEST_Z = 6.0
 
 @dataclass(frozen=True)
 class Patches:
-    """Image features of n patches of a slide; all that a prediction takes.
+    """Image features of a slide's tiles; all that a prediction takes.
 
     Attributes
     ----------
     features
-        float32 (n, f), as the encoder wrote them.
+        float32 (tiles, f), as the encoder wrote them.
     positions_um
-        float64 (n, 2).
+        float64 (tiles, 2).
+    rows
+        int64 (n,), the tiles that are patches of the model. Tiles between spots count in the means of what lies around.
     """
 
     features: np.ndarray
     positions_um: np.ndarray
+    rows: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.features)
+        return len(self.rows)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on the patches of a slide, a row per patch; the mean where several bins or cells lie on one.
+    """What was measured on the patches of a slide; the mean where several bins or cells lie on one.
 
     Attributes
     ----------
@@ -63,7 +67,7 @@ class Reader:
     """Brings encoder features of a slide to what network and ridge read.
 
     Features are standardised within the slide, so that staining and scanner fall out; of large encoders the principal
-    components of the cohort are kept. With the flow among patches come the means over neighbours, and over theirs.
+    components of the cohort are kept. With the flow among patches come means of what lies around, near and far.
 
     Attributes
     ----------
@@ -71,40 +75,41 @@ class Reader:
         float32 (f, components), or None to keep all features.
     neighbors
         Patches around a patch.
-    context
-        Whether the flow among patches is on.
+    radii_um
+        Of the means; none without the flow among patches.
     """
 
     directions: np.ndarray | None
     neighbors: int
-    context: bool
+    radii_um: tuple[float, ...]
 
     @classmethod
-    def of(cls, slides: Sequence[Patches], components: int, neighbors: int, context: bool) -> "Reader":
+    def of(cls, slides: Sequence[Patches], components: int, shape: Architecture) -> "Reader":
         """Fit the principal components of all slides."""
-        if slides[0].features.shape[1] <= components:
-            return cls(None, neighbors, context)
-        stacked = np.concatenate([standardised(slide.features) for slide in slides])
-        values, vectors = np.linalg.eigh(stacked.T @ stacked / len(stacked))
-        chosen = np.argsort(-values)[:components]
-        directions = vectors[:, chosen] / np.sqrt(values[chosen].mean() + 1e-12)
-        return cls(directions.astype(np.float32), neighbors, context)
+        directions = None
+        if slides[0].features.shape[1] > components:
+            stacked = np.concatenate([standardised(slide.features) for slide in slides])
+            values, vectors = np.linalg.eigh(stacked.T @ stacked / len(stacked))
+            chosen = np.argsort(-values)[:components]
+            directions = (vectors[:, chosen] / np.sqrt(values[chosen].mean() + 1e-12)).astype(np.float32)
+        return cls.for_shape(directions, shape)
+
+    @classmethod
+    def for_shape(cls, directions: np.ndarray | None, shape: Architecture) -> "Reader":
+        """As the flows of `shape` allow."""
+        return cls(directions, shape.neighbors, shape.radii_um if shape.flows.patches_to_patches else ())
 
     def view(self, slide: Patches, *, graph: bool = False) -> View:
-        """Inputs of a whole slide; with its `graph` where nothing but a penalty on roughness asks for it."""
-        own = standardised(slide.features)
-        own = own if self.directions is None else own @ self.directions
-        near: Around | None = None
-        parts = [own]
-        if self.context or graph:
-            near = around(slide.positions_um, self.neighbors)
-        if self.context:
-            once = mean_over(own, near.index.numpy())
-            parts += [standardised(once), standardised(mean_over(once, near.index.numpy()))]
-        middle = (slide.positions_um.min(axis=0) + slide.positions_um.max(axis=0)) / 2
+        """Inputs of a slide's patches; with their `graph` where nothing but a penalty on roughness asks for it."""
+        tiles = standardised(slide.features)
+        tiles = tiles if self.directions is None else tiles @ self.directions
+        places = slide.positions_um[slide.rows]
+        means = [context(tiles, slide.positions_um, places, radius) for radius in self.radii_um]
+        parts = [tiles[slide.rows], *(standardised(mean) for mean in means)]
+        near = around(places, self.neighbors) if self.radii_um or graph else None
         return View(
             torch.from_numpy(np.hstack(parts).astype(np.float32)),
-            torch.from_numpy((slide.positions_um - middle).astype(np.float32)),
+            torch.from_numpy((places - (places.min(axis=0) + places.max(axis=0)) / 2).astype(np.float32)),
             near,
         )
 
@@ -119,18 +124,15 @@ def standardised(features: np.ndarray) -> np.ndarray:
 
 
 def patches_of(image: SpotVectors) -> tuple[Patches, np.ndarray]:
-    """Return the patches that observations lie on, and the patch of every observation, -1 without.
+    """Return the patches that observations lie on, and which of them (observations,), -1 without a tile.
 
     A spot has a tile of its own; bins and cells share the tile that they lie on, and its answer.
     """
-    seen = image.row[image.seen]
-    rows, first, patch = np.unique(seen, return_index=True, return_inverse=True)
-    own = len(rows) == len(seen)
-    places = image.tiles.obs[["x", "y"]].to_numpy(float)[rows] * image.microns_per_pixel
+    places = image.tiles.obs[["x", "y"]].to_numpy(float) * image.microns_per_pixel
+    rows, patch = np.unique(image.row[image.seen], return_inverse=True)
     of = np.full(len(image.row), -1)
     of[image.seen] = patch
-    positions = image.positions[image.seen][first] if own else places
-    return Patches(np.asarray(image.tiles.X[rows], np.float32), positions), of
+    return Patches(np.asarray(image.tiles.X, np.float32), places, rows), of
 
 
 def measured_on(

@@ -41,12 +41,12 @@ class Pupil:
 
 
 class Lesson(NamedTuple):
-    """A window of a slide with its targets; only spots `asked` (n,) count."""
+    """A window of a slide, and targets of those of its patches, `asked` (m,), that count."""
 
     view: View
+    asked: Tensor
     scores: Tensor
     genes: Tensor
-    asked: Tensor
 
 
 class Teacher(Trainable):
@@ -68,7 +68,7 @@ class Teacher(Trainable):
         """Squared error, correlation within the slide, smoothness, and genes through the bottleneck."""
         weights, said = self.weights, self.network(lesson.view)
         asked = said[lesson.asked]
-        truth = lesson.scores[lesson.asked]
+        truth = lesson.scores
         loss = (asked - truth).square().mean()
         if weights.correlation:
             loss = loss + weights.correlation * correlation_loss(asked, truth)
@@ -76,14 +76,14 @@ class Teacher(Trainable):
             loss = loss + weights.smoothness * roughness(said, lesson.view.around)
         if weights.genes and self.gene_weights.numel():
             genes = asked @ self.gene_weights
-            loss = loss + weights.genes * (genes - lesson.genes[lesson.asked]).square().mean()
+            loss = loss + weights.genes * (genes - lesson.genes).square().mean()
         return loss
 
     def training_step(self, lesson: Lesson, index: int) -> Tensor:
         return self.loss(lesson)
 
     def validation_step(self, lesson: Lesson, index: int) -> None:
-        self.log("valid_loss", self.loss(lesson), batch_size=int(lesson.asked.sum()))
+        self.log("valid_loss", self.loss(lesson), batch_size=len(lesson.asked))
 
 
 def train_network(
@@ -123,16 +123,17 @@ def train_network(
     )
 
 
-def window(pupil: Pupil, asked: Tensor, most: int, rng: np.random.Generator) -> Lesson:
-    """The slide, or of a large one the `most` patches around one of those `asked`."""
-    view = pupil.view
+def window(pupil: Pupil, counts: Tensor, most: int, rng: np.random.Generator) -> Lesson:
+    """The slide, or of a large one the `most` patches around one of those that count; `counts` is bool (n,)."""
+    view, targets = pupil.view, torch.nonzero(counts)[:, 0]
     if len(view.features) <= most:
-        return Lesson(view, pupil.scores, pupil.genes, asked)
-    centre = int(rng.choice(torch.nonzero(asked)[:, 0].numpy()))
+        return Lesson(view, targets, pupil.scores[targets], pupil.genes[targets])
+    centre = targets[int(rng.integers(len(targets)))]
     away = (view.positions_um - view.positions_um[centre]).square().sum(dim=1)
     rows = torch.topk(away, most, largest=False).indices.sort().values
     part = View(view.features[rows], view.positions_um[rows], _within(view.around, rows))
-    return Lesson(part, pupil.scores[rows], pupil.genes[rows], asked[rows])
+    asked = torch.nonzero(counts[rows])[:, 0]
+    return Lesson(part, asked, pupil.scores[rows[asked]], pupil.genes[rows[asked]])
 
 
 def _within(around: Around | None, rows: Tensor) -> Around | None:
