@@ -2,11 +2,11 @@
 
 import sys
 
-from tissuemake.cli import models, references, samples, spatial
+from tissuemake.cli import models, pathways, references, samples, spatial
 from tissuemake.cli.options import app
 from tissuemake.errors import InputError
 
-__all__ = ["main", "models", "references", "samples", "spatial"]
+__all__ = ["main", "models", "pathways", "references", "samples", "spatial"]
 
 
 def main() -> None:
