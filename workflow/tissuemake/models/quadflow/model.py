@@ -21,6 +21,8 @@ class Scales:
     ----------
     level, sd
         Of measured scores: mean over the cohort, deviation within its slides.
+    balance
+        What the network's part is multiplied with so that it varies as the ridge's: else it would drown that.
     gain
         What an answer is multiplied with so that it varies as measured scores do: a mean given an image varies less.
     gene_level, gene_sd
@@ -29,6 +31,7 @@ class Scales:
 
     level: Tensor
     sd: Tensor
+    balance: Tensor
     gain: Tensor
     gene_level: Tensor
     gene_sd: Tensor
@@ -78,15 +81,19 @@ class Model:
             found = values.clamp(min=0).numpy()  # log expression is not negative
         return Answer(activities.numpy(), found, said)
 
-    @torch.no_grad()
     def standard(self, view: View, device: str = "cpu", said: list | None = None) -> Tensor:
         """Activities and depth (n, P + 1) in units of deviations within slides: the mean of network and ridge.
 
         They err in different ways. Depth is the ridge's alone: the network is not taught it.
         """
-        line = view.features @ self.ridge
+        learnt, line = self.parts(view, device, said)
+        return torch.cat([(learnt * self.scales.balance + line[:, :-1]) / 2, line[:, -1:]], dim=1)
+
+    @torch.no_grad()
+    def parts(self, view: View, device: str = "cpu", said: list | None = None) -> tuple[Tensor, Tensor]:
+        """What the network says (n, P), and what the ridge (n, P + 1)."""
         network = self.network.to(device)(view.to(device), said).float().cpu()
-        return torch.cat([(network + line[:, :-1]) / 2, line[:, -1:]], dim=1)
+        return network, view.features @ self.ridge
 
     def state(self) -> dict[str, Tensor]:
         """Weights by name."""

@@ -1,5 +1,6 @@
 """Ask a pretrained model of a slide: pathways and genes of every spot from its H&E alone, and who looked at whom."""
 
+import logging
 from pathlib import Path
 
 import anndata as ad
@@ -11,11 +12,13 @@ from tissuemake.device import Device, given_device
 from tissuemake.errors import InputError
 from tissuemake.evaluation import held_out
 from tissuemake.models.quadflow.asked import Asked, read_asked
-from tissuemake.models.quadflow.attention_tables import attention_table, write_attention
+from tissuemake.models.quadflow.attention_tables import COLUMNS, attention_table, write_attention
 from tissuemake.models.quadflow.model import Answer, build_model
 from tissuemake.models.quadflow.section import Patches
 from tissuemake.models.store import load_model, weights_hash
 from tissuemake.provenance import measured
+
+log = logging.getLogger(__name__)
 
 
 class Quadflow:
@@ -74,7 +77,9 @@ def predict_pathways(
     """Write what the model says of a slide: contract PATHWAYS and, where a path is given, IMPUTED and attention.
 
     Transcripts take no part. Where `filtered` is given, rows are its barcodes (NaN without a tile), and genes are
-    scored against it, unless the model was taught on tissue of the same donor: then ``held_out_r`` is missing.
+    scored against it, unless the model was taught on tissue of the same donor: then ``held_out_r`` is missing. A
+    sample without an image gets tables without pathways and genes, whose ``reason`` says so: in a cohort that must
+    not keep its page from being written.
 
     Parameters
     ----------
@@ -86,12 +91,20 @@ def predict_pathways(
     Raises
     ------
     InputError
-        ``wrong_encoder``, ``no_images``, ``missing_scale``; those of `load_quadflow`.
+        ``wrong_encoder``, ``no_images`` (without `filtered`), ``missing_scale``; those of `load_quadflow`.
     """
     made_by = {"model": str(model), "weights_sha256": weights_hash(model) if Path(model).is_dir() else ""}
     with measured("quadflow", **made_by) as record:
         network = load_quadflow(model, gpus)
-        asked = read_asked(embeddings, filtered, microns_per_pixel)
+        try:
+            asked = read_asked(embeddings, filtered, microns_per_pixel)
+        except InputError as error:
+            if error.code != "no_images" or filtered is None:
+                raise
+            log.warning("%s", error)
+            record |= {"encoder": network.encoder, "reason": str(error)}
+            _write_nothing(filtered, record, output_pathways, output_genes, output_attention)
+            return
         network.refuse_other_encoder(asked.tiles, embeddings)
         answer = network.answer(asked.slide, genes=output_genes is not None)
         taught = bool(asked.donors & set(network.donors))
@@ -112,6 +125,24 @@ def predict_pathways(
             answer.attention, answer.activities, network.pathways, asked.tiles.obs_names[asked.slide.rows]
         )
         write_attention(looked, output_attention, record)
+
+
+def _write_nothing(
+    filtered: Path, record: dict, pathways: Path, genes: Path | None, attention: Path | None
+) -> None:
+    """Write tables that say nothing but why."""
+    adata = read_anndata(filtered, FILTERED)
+    write_table(pd.DataFrame(index=adata.obs_names), pathways, PATHWAYS, record)
+    if genes is not None:
+        columns = {"gene_id": str, "measured": bool, "held_out_r": float, "held_out_r_depth_adjusted": float}
+        var = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
+        empty = held_out.assemble(adata, np.zeros((adata.n_obs, 0)), var, var)
+        empty.obsm["spatial"] = np.asarray(adata.obsm["spatial"], float)
+        empty.obs["total_counts"] = adata.obs["total_counts"].to_numpy()
+        empty.uns["tissuemake"] = {**record, "note": record["reason"]}
+        write_anndata(empty, genes, IMPUTED)
+    if attention is not None:
+        write_attention(pd.DataFrame(columns=list(COLUMNS)), attention, record)
 
 
 def _genes(

@@ -21,7 +21,7 @@ from tissuemake.models.quadflow.architecture import PRESETS, Flows, Preset
 from tissuemake.models.quadflow.bottleneck import fit_gene_layer, membership
 from tissuemake.models.quadflow.cohort import Cohort, read_cohort
 from tissuemake.models.quadflow.model import Model, Scales
-from tissuemake.models.quadflow.network import QuadflowNetwork
+from tissuemake.models.quadflow.network import QuadflowNetwork, View
 from tissuemake.models.quadflow.ridge import fit_ridge
 from tissuemake.models.quadflow.section import Reader
 from tissuemake.models.quadflow.train import Pupil, train_network
@@ -167,10 +167,9 @@ def teach(
         identity=identity,
     )
     model = Model(reader, network.cpu(), _tensor(ridge), layer, scales)
-    said = [model.standard(view)[:, :-1].numpy() for view in views]
-    scales = replace(scales, gain=torch.from_numpy(_gain(said, targets)))
+    model, said = _stretched(model, views, targets)
     facts = {"ridge_penalty": penalty, "scores": _scores(said, targets, taught)}
-    return replace(model, scales=scales), curve, facts
+    return model, curve, facts
 
 
 def _taught(parts: list[np.ndarray], taught: list[np.ndarray]) -> np.ndarray:
@@ -182,7 +181,8 @@ def _standard_units(cohort: Cohort) -> tuple[Scales, list[np.ndarray], list[np.n
     scores = [np.column_stack([part.scores, part.depth]) for part in cohort.measured]
     values = [part.values.astype(np.float64) for part in cohort.measured]
     (level, sd, targets), (gene_level, gene_sd, genes) = _standard(scores), _standard(values)
-    flat = [level[:-1], sd[:-1], np.ones(len(level) - 1), gene_level, gene_sd]
+    ones = np.ones(len(level) - 1)
+    flat = [level[:-1], sd[:-1], ones, ones, gene_level, gene_sd]
     return Scales(*map(_tensor, flat)), targets, genes
 
 
@@ -197,11 +197,20 @@ def _standard(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, list[np.
     return np.mean(means, axis=0), sd, [part / sd for part in centred]
 
 
-def _gain(said: list[np.ndarray], targets: list[np.ndarray]) -> np.ndarray:
-    """Factor (P,) by which answers must be stretched to vary within slides as scores do."""
-    spread = np.sqrt(np.mean([part.var(axis=0) for part in said], axis=0))
-    truth = np.sqrt(np.mean([part[:, :-1].var(axis=0) for part in targets], axis=0) * VARIANCE_SHARE)
-    return np.clip(truth / np.maximum(spread, 1e-6), 1.0, LARGEST_GAIN).astype(np.float32)
+def _stretched(model: Model, views: list[View], targets: list[np.ndarray]) -> tuple[Model, list[np.ndarray]]:
+    """Give network and ridge equal parts, and answers the spread that scores have within slides; and what is said."""
+    learnt, line = zip(*(model.parts(view) for view in views), strict=True)
+    balance = _spread(line)[:-1] / np.maximum(_spread(learnt), 1e-6)
+    model = replace(model, scales=replace(model.scales, balance=_tensor(np.clip(balance, 0, LARGEST_GAIN))))
+    said = [model.standard(view)[:, :-1].numpy() for view in views]
+    gain = np.sqrt(VARIANCE_SHARE) * _spread(targets)[:-1] / np.maximum(_spread(said), 1e-6)
+    gain = _tensor(np.clip(gain, 1.0, LARGEST_GAIN))
+    return replace(model, scales=replace(model.scales, gain=gain)), said
+
+
+def _spread(parts: Sequence[np.ndarray | Tensor]) -> np.ndarray:
+    """Deviation within slides, by column."""
+    return np.sqrt(np.mean([np.asarray(part, np.float64).var(axis=0) for part in parts], axis=0))
 
 
 def _scores(said: list[np.ndarray], targets: list[np.ndarray], taught: list[np.ndarray]) -> dict[str, float]:

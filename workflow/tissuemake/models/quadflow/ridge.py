@@ -28,7 +28,7 @@ def fit_ridge(
     Parameters
     ----------
     inputs, targets
-        By slide, (n, f) and (n, k) about 0.
+        By slide, (n, f) and (n, k) about 0: scores, and library size in the last column.
     folds
         By slide, (n,): who is left out together; -1 is learnt from and never asked.
     rank
@@ -53,11 +53,15 @@ def fit_ridge(
 
 
 def in_directions(values: np.ndarray, rank: int) -> np.ndarray:
-    """`values` (n, k) in their first `rank` principal directions: fifty noisy targets share a few signals."""
-    if not 0 < rank < min(values.shape):
+    """`values` (n, k) in their first `rank` principal directions: fifty noisy targets share a few signals.
+
+    The last column, library size, is no such target and stays as it is.
+    """
+    scores, depth = values[:, :-1], values[:, -1:]
+    if not 0 < rank < min(scores.shape):
         return values
-    vectors = np.linalg.eigh(values.T @ values)[1][:, -rank:]
-    return values @ vectors @ vectors.T
+    vectors = np.linalg.eigh(scores.T @ scores)[1][:, -rank:]
+    return np.hstack([scores @ vectors @ vectors.T, depth])
 
 
 def _stack(parts: Sequence[np.ndarray], kept: Sequence[np.ndarray]) -> np.ndarray:
