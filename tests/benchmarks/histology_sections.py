@@ -24,6 +24,9 @@ from tissuemake.sheets import Sample
 SIMULATED_SPOTS = 600
 # Names of tissues begin so; the latter have planted pathway programmes of every kind.
 SIMULATED, PLANTED = "simulated", "planted"
+# Which halves teach and ask. Tumour lies to the left: of its border both halves have some where it is asked about.
+HALVES = {SIMULATED: ("left", "right"), PLANTED: ("top", "bottom")}
+AXES = {"left": 0, "right": 0, "top": 1, "bottom": 1}
 PROGRAMMES = 8
 GAP_UM = 300.0
 
@@ -59,7 +62,8 @@ TEACHING_OVERLAP = 0.55
 
 def simulated_problem(seed: int, kind: str = SIMULATED) -> Problem:
     """One tissue per seed."""
-    return Problem(f"{kind}, half -> half", (f"{kind}{seed}-left",), f"{kind}{seed}-right")
+    taught, asked = HALVES[kind]
+    return Problem(f"{kind}, half -> half", (f"{kind}{seed}-{taught}",), f"{kind}{seed}-{asked}")
 
 
 def prepare_section(name: str, data: Path, work: Path) -> Prepared:
@@ -154,16 +158,17 @@ def _half(name: str, work: Path) -> Prepared:
                 grid=False,
                 programmes=PROGRAMMES if name.startswith(PLANTED) else 0,
             )
-            _split(partial)
+            _split(partial, HALVES[PLANTED if name.startswith(PLANTED) else SIMULATED])
     return Prepared(name, folder / f"{side}.h5ad", folder / "tiles.arrow", tissue)
 
 
-def _split(folder: Path) -> None:
+def _split(folder: Path, halves: tuple[str, str]) -> None:
     spots = read_anndata(folder / "filtered.h5ad", FILTERED)
     name = str(spots.uns["tissuemake"]["sample"])
     um = float(spots.uns["spatial"][name]["scalefactors"]["microns_per_pixel"])
-    x = np.asarray(spots.obsm["spatial"])[:, 0] * um
-    for side, chosen in (("left", x < np.median(x) - GAP_UM / 2), ("right", x > np.median(x) + GAP_UM / 2)):
+    along = np.asarray(spots.obsm["spatial"])[:, AXES[halves[0]]] * um
+    away = along - np.median(along)
+    for side, chosen in zip(halves, (away < -GAP_UM / 2, away > GAP_UM / 2), strict=True):
         half: ad.AnnData = spots[chosen].copy()
         half.uns["tissuemake"] = {**half.uns["tissuemake"], "sample": name, "donor": f"{name}-{side}"}
         write_anndata(half, folder / f"{side}.h5ad", FILTERED)

@@ -1,6 +1,7 @@
 """Genes through the bottleneck beside a direct ridge, and genes of Hallmark sets beside random sets of equal size."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import anndata as ad
@@ -34,7 +35,7 @@ def score(bench: Bench, test: str, problem: Problem, method: str, seed: int) -> 
     """Rows of one method: on the genes that the model speaks of."""
     _, path, cost = asked(bench, problem, QUADFLOW, seed)
     said = _read(path)
-    direct, spent = direct_ridge(bench, problem, list(said), seed)
+    direct, spent = direct_ridge(bench, _plain(problem), tuple(said), seed)
     found = scored_genes(bench, problem, direct if method == DIRECT else said, seed)
     if method != DIRECT:
         beside = scored_genes(bench, problem, direct, seed)
@@ -46,7 +47,7 @@ def gene_scores(bench: Bench, problem: Problem, path: Path, method: str, seed: i
     """What an ablation's genes are worth; without a bottleneck they are those of the direct ridge."""
     said = _read(path)
     if "bottleneck off" in method:
-        said = direct_ridge(bench, problem, list(said), seed)[0]
+        said = direct_ridge(bench, _plain(problem), tuple(said), seed)[0]
     found = scored_genes(bench, problem, said, seed)
     return {f"genes, {name}": found[name] for name in ("PCC", "depth-adjusted PCC")}
 
@@ -56,8 +57,14 @@ def _read(path: Path) -> pd.DataFrame:
     return pd.DataFrame(said.X, index=said.obs_names, columns=said.var_names)
 
 
+def _plain(problem: Problem) -> Problem:
+    """Without the kind of score, which no gene depends on."""
+    return Problem(problem.name.partition(", ")[0], problem.train, problem.test)
+
+
+@lru_cache(maxsize=2)
 def direct_ridge(
-    bench: Bench, problem: Problem, genes: Sequence[str], seed: int
+    bench: Bench, problem: Problem, genes: tuple[str, ...], seed: int
 ) -> tuple[pd.DataFrame, Cost]:
     """Genes (spots, genes) straight from the image features that quadflow reads, neighbours' too."""
     known = genes_of(bench, problem.test)

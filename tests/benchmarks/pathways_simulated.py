@@ -21,21 +21,25 @@ from benchmarks.pathways_answers import (
     asked,
     baseline_answer,
 )
-from benchmarks.pathways_data import CORRECTED, PUBLISHED, planted_problem, prepared, scores_of
+from benchmarks.pathways_data import CORRECTED, planted_problem, prepared, scores_of
 from benchmarks.score_rows import Row, costing, rows
 from tissuemake.contracts import FILTERED, PATHWAYS, read_annotations, read_table
 from tissuemake.domains.neighbors import microns
+from tissuemake.evaluation.expression_metrics import depth_adjusted_correlations
 from tissuemake.evaluation.metrics import pearson
 from tissuemake.pathways.border import border_profile, signed_distance
+from tissuemake.pathways.values import DEPTHS
 from tissuemake.simulate.programmes import BORDER_KINDS
 
 TEST = "planted programmes"
-MEASURED = {f"measured, {depth}": depth for depth in (CORRECTED, PUBLISHED)}
+MEASURED = {f"measured, {depth}": depth for depth in DEPTHS}
 FROM_IMAGE = (MEAN, POSITION, HISTOGRAM_RIDGE, RIDGE, WIDE_RIDGE)
-# What is taught is not depth-corrected in these rows.
-PLAIN = f"{QUADFLOW}, {PUBLISHED} scores"
+# Taught with scores from which depth was not taken.
+OTHERS = {f"{QUADFLOW}, {depth} scores": depth for depth in DEPTHS if depth != CORRECTED}
 INSIDE = "tumour"
 VISIBLE, LOWEST, HIDDEN, PROFILE = "r, seen in H&E", "lowest of these", "r, hidden", "r of border profile"
+# Of the truth without what log library size explains of it.
+ADJUSTED = "depth-adjusted r, seen in H&E"
 GROUPS = {"r, border": BORDER_KINDS, "r, zones": ("zone",), "r, nuclei": ("nuclei",)}
 
 
@@ -43,7 +47,7 @@ def parts(test: str) -> Iterator[tuple[Problem, str]]:
     """Methods; each seed is a tissue of its own."""
     # The sections of a seed are known only when it is asked.
     problem = Problem(f"{PLANTED}, half -> half", (), "")
-    yield from ((problem, method) for method in (*MEASURED, *FROM_IMAGE, QUADFLOW, PLAIN))
+    yield from ((problem, method) for method in (*MEASURED, *FROM_IMAGE, QUADFLOW, *OTHERS))
 
 
 def score(bench: Bench, test: str, problem: Problem, method: str, seed: int) -> Iterator[Row]:
@@ -55,8 +59,7 @@ def score(bench: Bench, test: str, problem: Problem, method: str, seed: int) -> 
     elif method in FROM_IMAGE:
         said, cost = baseline_answer(bench, own, CORRECTED, method, seed)
     else:
-        depth = PUBLISHED if method == PLAIN else CORRECTED
-        pathways, _, cost = asked(bench, own, QUADFLOW, seed, depth)
+        pathways, _, cost = asked(bench, own, QUADFLOW, seed, OTHERS.get(method, CORRECTED))
         said = read_table(pathways, PATHWAYS)
     said = said[said.notna().all(axis=1)]
     yield from rows(test, problem.name, method, seed, _scores(bench, own, said), cost)
@@ -66,9 +69,9 @@ def _scores(bench: Bench, problem: Problem, said: pd.DataFrame) -> dict[str, flo
     folder = prepared(bench, problem.test).filtered.parent
     truth = pd.read_csv(folder / "visium_programmes.tsv", sep="\t", index_col=0).loc[said.index, said.columns]
     kinds = pd.read_csv(folder / "programmes.tsv", sep="\t", index_col=0)["kind"][said.columns]
-    found = by_kind(said, truth, kinds)
     spots = read_annotations(prepared(bench, problem.test).filtered, FILTERED)
     spots = spots[said.index]
+    found = by_kind(said, truth, kinds, spots.obs["total_counts"].to_numpy(np.float64))
     zones = pd.read_csv(folder / "zones.tsv", sep="\t", index_col=0)["label"].loc[said.index]
     planted = pd.read_csv(folder / "visium_border.tsv", sep="\t", index_col=0)["distance_um"].loc[said.index]
     of_border = kinds.index[kinds.isin(BORDER_KINDS)]
@@ -80,12 +83,18 @@ def _scores(bench: Bench, problem: Problem, said: pd.DataFrame) -> dict[str, flo
     }
 
 
-def by_kind(said: pd.DataFrame, truth: pd.DataFrame, kinds: pd.Series) -> dict[str, float]:
+def by_kind(
+    said: pd.DataFrame, truth: pd.DataFrame, kinds: pd.Series, total_counts: np.ndarray
+) -> dict[str, float]:
     """Mean r of programmes (columns) by what they follow, and the lowest among those that H&E shows."""
     values = np.nan_to_num(pearson(said.to_numpy(np.float64), truth.to_numpy(np.float64)))
     r = pd.Series(values, index=said.columns)
     seen = r[kinds != "hidden"]
     found = {VISIBLE: seen.mean(), LOWEST: seen.min()}
+    left = depth_adjusted_correlations(
+        said[seen.index].to_numpy(), truth[seen.index].to_numpy(), total_counts
+    )
+    found[ADJUSTED] = np.nan_to_num(left).mean()
     found |= {name: r[kinds.isin(group)].mean() for name, group in GROUPS.items()}
     return found | {HIDDEN: r[kinds == "hidden"].mean()}
 
