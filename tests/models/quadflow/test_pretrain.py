@@ -12,6 +12,7 @@ from tissuemake.contracts import (
     EMBEDDINGS,
     FILTERED,
     IMPUTED,
+    PATHWAY_ATTENTION,
     PATHWAYS,
     read_anndata,
     read_table,
@@ -210,8 +211,35 @@ def test_another_encoder_is_refused(folder, model, asked):
     assert caught.value.code == "wrong_encoder"
 
 
+def test_a_sample_without_an_image_gets_empty_tables_that_say_why(folder, model, asked):
+    tiles = read_anndata(asked[1], EMBEDDINGS)
+    write_anndata(tiles[:0].copy(), folder / "bare.h5ad", EMBEDDINGS)
+    outputs = [folder / name for name in ("bare.parquet", "bare genes.h5ad", "bare attention.parquet")]
+    predict_pathways(folder / "bare.h5ad", model, *outputs, filtered=asked[0])
+    scores, genes = read_table(outputs[0], PATHWAYS), read_anndata(outputs[1], IMPUTED)
+    assert scores.shape == (len(read_anndata(asked[0], FILTERED)), 0) and genes.n_vars == 0
+    assert "holds no tile" in scores.attrs["tissuemake"]["reason"] and genes.uns["tissuemake"]["note"]
+    assert list(read_table(outputs[2], PATHWAY_ATTENTION).columns) == list(PATHWAY_ATTENTION.columns)
+    with pytest.raises(InputError) as caught:
+        predict_pathways(folder / "bare.h5ad", model, *outputs, microns_per_pixel=0.5)
+    assert caught.value.code == "no_images"
+
+
 def test_presets_are_those_of_the_paper():
     sizes = {
         name: (preset.architecture.width, preset.architecture.layers) for name, preset in PRESETS.items()
     }
     assert sizes == {"tiny": (128, 2), "small": (256, 4), "base": (512, 6)}
+
+
+def test_expression_is_read_where_asked_and_then_scores_no_gene(folder, taught, sets, asked):
+    both = replace(QUICK, architecture=replace(QUICK.architecture, expression=6))
+    where = teach(folder, "both", taught, sets, custom=both)
+    predict_pathways(asked[1], where, folder / "both.parquet", folder / "both.h5ad", filtered=asked[0])
+    said, truth = read_table(folder / "both.parquet", PATHWAYS), read_table(asked[2], PATHWAYS)
+    # What no image shows is told by the genes.
+    assert pearson(said.to_numpy(), truth.to_numpy())[SETS.index("UNSEEN")] > 0.5
+    assert read_anndata(folder / "both.h5ad", IMPUTED).var["held_out_r"].isna().all()
+    with pytest.raises(InputError) as caught:
+        predict_pathways(asked[1], where, folder / "x.parquet")
+    assert caught.value.code == "expression_needed"

@@ -70,6 +70,8 @@ class Architecture:
         Of the means of features around a patch that it reads besides its own.
     genes
         Of the gene layer, at most; members of sets and the most variable of the cohort.
+    expression
+        Principal components of a patch's own expression that are read beside its image; 0: the image alone.
     free
         Directions of the image's free say in the genes, past the pathways; 0 switches it off.
     dropout
@@ -85,6 +87,7 @@ class Architecture:
     neighbors: int = 12
     radii_um: tuple[float, ...] = (80.0, 200.0, 500.0, 1000.0)
     genes: int = 2000
+    expression: int = 0
     free: int = 10
     dropout: float = 0.3
     flows: Flows = field(default_factory=Flows)

@@ -1,16 +1,20 @@
 """A slide that is asked: its patches and the rows of the answer, with its sample's file or from the image alone."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 
-from tissuemake.contracts import EMBEDDINGS, read_anndata
+from tissuemake.contracts import EMBEDDINGS, FILTERED, read_anndata
 from tissuemake.errors import InputError
-from tissuemake.models.quadflow.section import Patches, patches_of
+from tissuemake.models.quadflow.section import Patches, expression_on, patches_of
 from tissuemake.models.spot_vectors import read_spot_vectors
+
+# Share of a model's genes that a sample must have measured for its components to mean the same.
+FEWEST_SHARED = 0.3
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,31 @@ def read_asked(
             "Give the slide of this sample (samples.tsv, column image), or leave quadflow out for it.",
         )
     return asked
+
+
+def with_expression(asked: Asked, filtered: Path | None, genes: Sequence[str]) -> Asked:
+    """The same with the expression of `genes`, for a model that reads it.
+
+    Raises
+    ------
+    InputError
+        ``expression_needed`` without a sample, ``no_shared_genes``.
+    """
+    if filtered is None:
+        raise InputError(
+            "expression_needed",
+            "This model reads the expression of a spot besides its image, and there is none.",
+            "Give the filtered.h5ad of the sample, or a model that was taught on images alone.",
+        )
+    adata = read_anndata(filtered, FILTERED)
+    known = int(adata.var_names.isin(genes).sum())
+    if known < FEWEST_SHARED * len(genes):
+        raise InputError(
+            "no_shared_genes",
+            f"{filtered} measured {known} of the {len(genes)} genes that the model reads ({genes[0]}, …).",
+            "Give a model of this organism and panel, or one that was taught on images alone.",
+        )
+    return replace(asked, slide=replace(asked.slide, values=expression_on(adata, asked.patch, genes)))
 
 
 def _taught_encoder(tiles: ad.AnnData) -> set[str]:

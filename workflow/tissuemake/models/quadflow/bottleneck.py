@@ -17,7 +17,7 @@ from tissuemake.models.quadflow.ridge import solve
 DEPTH = "library_size"
 # Per spot: of the weights of a gene's sets, and of the free say.
 PENALTY = 0.1
-FREE_PENALTY = 3.0
+FREE_PENALTY = 1.0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +86,8 @@ def read_cohort(
     slides, measured = [], []
     for image, paths in zip(images, chosen, strict=True):
         slide, patch = patches_of(image)
-        slides.append(slide)
         measured.append(measured_on(paths[0], paths[2], patch, pathways, vocabulary.index))
+        slides.append(replace(slide, values=measured[-1].values))
     return Cohort(images, slides, measured, pathways, members, vocabulary[["gene_id"]])
 
 

@@ -101,8 +101,9 @@ class Model:
         state |= {f"genes.{name}": value for name, value in self.gene_layer.state().items()}
         state |= {f"scales.{name}": value for name, value in vars(self.scales).items()}
         state["ridge"] = self.ridge
-        if self.reader.directions is not None:
-            state["directions"] = torch.from_numpy(self.reader.directions)
+        for name in ("directions", "loadings"):
+            if getattr(self.reader, name) is not None:
+                state[name] = torch.from_numpy(getattr(self.reader, name))
         return state
 
 
@@ -122,8 +123,8 @@ def build_model(state: dict[str, Tensor], config: dict) -> Model:
         shape = Architecture.from_dict(config["architecture"])
         network = QuadflowNetwork(shape, len(state["ridge"]), len(config["pathways"]))
         network.load_state_dict(part("network."))
-        directions = state["directions"].numpy() if "directions" in state else None
-        reader = Reader.for_shape(directions, shape)
+        bases = (state[name].numpy() if name in state else None for name in ("directions", "loadings"))
+        reader = Reader.for_shape(*bases, shape)
         layer, scales = GeneLayer(**part("genes.")), Scales(**part("scales."))
     except (RuntimeError, KeyError, TypeError) as error:
         raise InputError(

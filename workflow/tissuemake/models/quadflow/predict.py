@@ -11,7 +11,7 @@ from tissuemake.contracts import FILTERED, IMPUTED, PATHWAYS, read_anndata, writ
 from tissuemake.device import Device, given_device
 from tissuemake.errors import InputError
 from tissuemake.evaluation import held_out
-from tissuemake.models.quadflow.asked import Asked, read_asked
+from tissuemake.models.quadflow.asked import Asked, read_asked, with_expression
 from tissuemake.models.quadflow.attention_tables import COLUMNS, attention_table, write_attention
 from tissuemake.models.quadflow.model import Answer, build_model
 from tissuemake.models.quadflow.section import Patches
@@ -40,6 +40,11 @@ class Quadflow:
         self.features: list[str] = list(config["features"])
         self.model = build_model(state, config)
         self.device = device
+
+    @property
+    def reads_expression(self) -> bool:
+        """Whether an answer takes the expression of the patches besides their image."""
+        return self.model.reader.loadings is not None
 
     def answer(self, slide: Patches, *, genes: bool = True) -> Answer:
         """Return what the model says of the patches of a slide."""
@@ -76,7 +81,8 @@ def predict_pathways(
 ) -> None:
     """Write what the model says of a slide: contract PATHWAYS and, where a path is given, IMPUTED and attention.
 
-    Transcripts take no part. Where `filtered` is given, rows are its barcodes (NaN without a tile), and genes are
+    Transcripts take no part, unless the model was taught to read them too: then no gene is scored. Where `filtered` is
+    given, rows are its barcodes (NaN without a tile), and genes are
     scored against it, unless the model was taught on tissue of the same donor: then ``held_out_r`` is missing. A
     sample without an image gets tables without pathways and genes, whose ``reason`` says so: in a cohort that must
     not keep its page from being written.
@@ -91,7 +97,8 @@ def predict_pathways(
     Raises
     ------
     InputError
-        ``wrong_encoder``, ``no_images`` (without `filtered`), ``missing_scale``; those of `load_quadflow`.
+        ``wrong_encoder``, ``no_images`` (without `filtered`), ``missing_scale``, ``expression_needed``,
+        ``no_shared_genes``; those of `load_quadflow`.
     """
     made_by = {"model": str(model), "weights_sha256": weights_hash(model) if Path(model).is_dir() else ""}
     with measured("quadflow", **made_by) as record:
@@ -106,18 +113,21 @@ def predict_pathways(
             _write_nothing(filtered, record, output_pathways, output_genes, output_attention)
             return
         network.refuse_other_encoder(asked.tiles, embeddings)
+        if network.reads_expression:
+            asked = with_expression(asked, filtered, network.genes.index)
         answer = network.answer(asked.slide, genes=output_genes is not None)
         taught = bool(asked.donors & set(network.donors))
         record |= {
             "device": network.device.name,
             "encoder": network.encoder,
             "pretrained_on_this_donor": taught,
+            "reads_expression": network.reads_expression,
             "n_spots_without_tile": int((asked.patch < 0).sum()),
         }
     table = pd.DataFrame(asked.per_row(answer.activities), index=asked.rows, columns=network.pathways)
     write_table(table, output_pathways, PATHWAYS, record)
     if output_genes is not None:
-        genes = _genes(asked, network, answer, filtered, scored=not taught)
+        genes = _genes(asked, network, answer, filtered, scored=not (taught or network.reads_expression))
         genes.uns["tissuemake"] = record
         write_anndata(genes, output_genes, IMPUTED)
     if output_attention is not None:

@@ -63,7 +63,7 @@ def answer_once(spots: int, preset: str, flows: Sequence[str]) -> dict[str, floa
     from tissuemake.models.quadflow.section import Patches, Reader
 
     shape = replace(PRESETS[preset].architecture, flows=Flows.of(flows))
-    reader = Reader.for_shape(None, shape)
+    reader = Reader.for_shape(None, None, shape)
     rng = np.random.default_rng(0)
     side = int(np.ceil(np.sqrt(spots)))
     places = np.column_stack(np.divmod(np.arange(spots), side)).astype(float) * PITCH_UM

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -33,11 +34,14 @@ class Patches:
         float64 (tiles, 2).
     rows
         int64 (n,), the tiles that are patches of the model. Tiles between spots count in the means of what lies around.
+    values
+        (n, G), log1p CP10k of the model's genes where the model reads expression too.
     """
 
     features: np.ndarray
     positions_um: np.ndarray
     rows: np.ndarray
+    values: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -77,27 +81,35 @@ class Reader:
         Patches around a patch.
     radii_um
         Of the means; none without the flow among patches.
+    loadings
+        float32 (G, k), of expression about its mean in the slide; None to read the image alone.
     """
 
     directions: np.ndarray | None
     neighbors: int
     radii_um: tuple[float, ...]
+    loadings: np.ndarray | None = None
 
     @classmethod
     def of(cls, slides: Sequence[Patches], components: int, shape: Architecture) -> "Reader":
         """Fit the principal components of all slides."""
-        directions = None
+        directions = loadings = None
         if slides[0].features.shape[1] > components:
             stacked = np.concatenate([standardised(slide.features) for slide in slides])
-            values, vectors = np.linalg.eigh(stacked.T @ stacked / len(stacked))
-            chosen = np.argsort(-values)[:components]
-            directions = (vectors[:, chosen] / np.sqrt(values[chosen].mean() + 1e-12)).astype(np.float32)
-        return cls.for_shape(directions, shape)
+            directions = _principal(stacked, components)
+        if shape.expression:
+            centred = np.concatenate([slide.values - slide.values.mean(axis=0) for slide in slides])
+            sd = np.maximum(centred.std(axis=0), 1e-3)[:, None]
+            loadings = (_principal(centred / sd.T, shape.expression) / sd).astype(np.float32)
+        return cls.for_shape(directions, loadings, shape)
 
     @classmethod
-    def for_shape(cls, directions: np.ndarray | None, shape: Architecture) -> "Reader":
+    def for_shape(
+        cls, directions: np.ndarray | None, loadings: np.ndarray | None, shape: Architecture
+    ) -> "Reader":
         """As the flows of `shape` allow."""
-        return cls(directions, shape.neighbors, shape.radii_um if shape.flows.patches_to_patches else ())
+        radii = shape.radii_um if shape.flows.patches_to_patches else ()
+        return cls(directions, shape.neighbors, radii, loadings)
 
     def view(self, slide: Patches, *, graph: bool = False) -> View:
         """Inputs of a slide's patches; with their `graph` where nothing but a penalty on roughness asks for it."""
@@ -106,12 +118,21 @@ class Reader:
         places = slide.positions_um[slide.rows]
         means = [context(tiles, slide.positions_um, places, radius) for radius in self.radii_um]
         parts = [tiles[slide.rows], *(standardised(mean) for mean in means)]
+        if self.loadings is not None:
+            parts.append((slide.values - slide.values.mean(axis=0)) @ self.loadings)
         near = around(places, self.neighbors) if self.radii_um or graph else None
         return View(
             torch.from_numpy(np.hstack(parts).astype(np.float32)),
             torch.from_numpy((places - (places.min(axis=0) + places.max(axis=0)) / 2).astype(np.float32)),
             near,
         )
+
+
+def _principal(values: np.ndarray, components: int) -> np.ndarray:
+    """Directions float32 (f, components), along which `values` (n, f) have a mean square of 1 on average."""
+    size, vectors = np.linalg.eigh(values.T @ values / len(values))
+    chosen = np.argsort(-size)[:components]
+    return (vectors[:, chosen] / np.sqrt(size[chosen].mean() + 1e-12)).astype(np.float32)
 
 
 def standardised(features: np.ndarray) -> np.ndarray:
@@ -157,10 +178,14 @@ def measured_on(
     mean = _mean_per_patch(patch)
     wanted = table.reindex(index=adata.obs_names, columns=list(sets)).to_numpy(np.float64)
     total = np.maximum(adata.obs["total_counts"].to_numpy(np.float64), 1)
-    values = sp.csr_matrix(adata.X)[:, adata.var_names.get_indexer(list(genes))]
-    return Measured(
-        mean @ np.nan_to_num(wanted), np.log(mean @ total), (mean @ values).toarray().astype(np.float32)
-    )
+    return Measured(mean @ np.nan_to_num(wanted), np.log(mean @ total), expression_on(adata, patch, genes))
+
+
+def expression_on(adata: ad.AnnData, patch: np.ndarray, genes: Sequence[str]) -> np.ndarray:
+    """Mean log1p CP10k of `genes` on each patch, float32 (n, G); 0 for genes that the sample did not measure."""
+    column = adata.var_names.get_indexer(list(genes))
+    values = (_mean_per_patch(patch) @ sp.csr_matrix(adata.X)[:, np.maximum(column, 0)]).toarray()
+    return np.where(column >= 0, values, 0).astype(np.float32)
 
 
 def _mean_per_patch(patch: np.ndarray) -> sp.csr_matrix:
