@@ -12,7 +12,7 @@ rule check_reference:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(3, 1000),
-        runtime=15,
+        runtime=minutes(0.1, 15),
     params:
         row=reference_row,
         min_cells=config["reference"]["min_cells"],
@@ -36,7 +36,7 @@ rule check_sample:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(3, 1000),
-        runtime=15,
+        runtime=minutes(0.1, 15),
     params:
         row=sample_row,
         reference=lambda wildcards: (

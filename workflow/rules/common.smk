@@ -367,10 +367,17 @@ def pathway_model_files(wildcards):
 def megabytes(per_input_mb, floor):
     """Resource function: memory in MB grows with the input's size and doubles with each attempt.
 
-    On the real cohort (tests/real: 178 to 18,110 observations) the largest peak of any job was 725 MB, so the
-    floors leave twice that. Snakemake does not see the size of a vendor folder's content; there the check's
-    finding on expected memory warns, and a retry doubles.
+    What was measured stands in profiles/README.md. Snakemake does not see the size of a vendor folder's content;
+    there the check's finding on expected memory warns, and a retry doubles.
     """
     return lambda wildcards, input, attempt: int(
         max(floor, floor / 2 + per_input_mb * input.size_mb) * 2 ** (attempt - 1)
     )
+
+
+def minutes(per_input_mb, floor):
+    """Resource function: a job's time limit grows with the input's size and doubles with each attempt.
+
+    Trainings have limits of their own, by preset: what hits its limit there goes on from its checkpoint.
+    """
+    return lambda wildcards, input, attempt: int((floor + per_input_mb * input.size_mb) * 2 ** (attempt - 1))

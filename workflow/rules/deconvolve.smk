@@ -17,7 +17,7 @@ rule deconvolve_spots:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(10, 2000),
-        runtime=60,
+        runtime=minutes(0.2, 30),
     params:
         seed=config["seed"],
         aliases=sources.local_path(ALIASES),
@@ -33,7 +33,7 @@ use rule deconvolve_spots as deconvolve_tangram with:
         "../../envs/tangram.yaml"
     resources:
         mem_mb=megabytes(40, 8000),
-        runtime=240,
+        runtime=minutes(1, 240),
         gpu=1,
 
 
@@ -44,5 +44,5 @@ use rule deconvolve_spots as deconvolve_cell2location with:
         "../../envs/cell2location.yaml"
     resources:
         mem_mb=megabytes(40, 8000),
-        runtime=720,
+        runtime=minutes(5, 720),
         gpu=1,

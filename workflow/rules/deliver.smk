@@ -34,7 +34,7 @@ rule deliver_sample:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(10, 2000),
-        runtime=60,
+        runtime=minutes(0.2, 30),
     params:
         row=lambda wildcards: SAMPLES[wildcards.sample].as_dict(),
         config=config,

@@ -15,7 +15,7 @@ rule cluster_domains:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(15, 2000),
-        runtime=60,
+        runtime=minutes(0.5, 30),
     params:
         resolution=config["domains"]["resolution"],
         domains=config["domains"]["number"],
@@ -40,7 +40,7 @@ rule spatial_statistics:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(20, 3000),
-        runtime=60,
+        runtime=minutes(0.5, 30),
     params:
         seed=config["seed"],
     script:

@@ -19,7 +19,7 @@ rule embed_tiles:
         # Tiles are streamed: memory does not depend on their number. While a network is loaded, its weights (4 bytes
         # each) are in memory twice.
         mem_mb=lambda wildcards, attempt: int((1500 + 8.5 * ENCODERS[wildcards.encoder].millions) * attempt),
-        runtime=240,
+        runtime=minutes(1, 60),
         gpu=lambda wildcards: int(ENCODERS[wildcards.encoder].millions > 0),
     params:
         # Empty: from the hub, or from its cache on this machine.

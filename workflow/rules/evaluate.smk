@@ -28,7 +28,7 @@ rule evaluate_sample:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(8, 2000),
-        runtime=30,
+        runtime=minutes(0.1, 20),
     params:
         row=sample_row,
         tumor_labels=HISTOLOGY["tumor_labels"],

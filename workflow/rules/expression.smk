@@ -15,7 +15,7 @@ if not HISTOLOGY["heads"]:
             "../../envs/torch.yaml"
         resources:
             mem_mb=megabytes(10, 3000),
-            runtime=60,
+            runtime=minutes(0.2, 60),
         params:
             seed=config["seed"],
         script:
@@ -40,7 +40,7 @@ rule predict_expression:
     resources:
         # What is written is dense, and bounded: 400,000 bins with 250 genes peaked at 1.8 GB, their counts included.
         mem_mb=megabytes(10, 3000),
-        runtime=60,
+        runtime=minutes(0.2, 30),
     script:
         "../scripts/predict_expression.py"
 
@@ -59,6 +59,6 @@ rule predict_highres:
         "../../envs/torch.yaml"
     resources:
         mem_mb=megabytes(10, 3000),
-        runtime=60,
+        runtime=minutes(0.2, 60),
     script:
         "../scripts/predict_highres.py"

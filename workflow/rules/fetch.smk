@@ -26,7 +26,7 @@ rule fetch_source:
         "../../envs/core.yaml"
     resources:
         mem_mb=500,
-        runtime=240,
+        runtime=minutes(0, 240),
     params:
         cell=lambda wildcards: REMOTE[wildcards.key],
     script:

@@ -17,7 +17,7 @@ rule filter_spots:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(12, 2000),
-        runtime=60,
+        runtime=minutes(0.2, 30),
     params:
         overrides=config["filter"],
     script:

@@ -18,7 +18,7 @@ rule impute_from_reference:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(20, 2000),
-        runtime=60,
+        runtime=minutes(0.5, 30),
     params:
         method="reference",
         seed=config["seed"],
@@ -41,7 +41,7 @@ rule impute_from_neighbors:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(20, 2000),
-        runtime=60,
+        runtime=minutes(0.5, 30),
     params:
         method="neighbors",
         seed=config["seed"],
@@ -65,6 +65,6 @@ rule combine_imputed:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(5, 1000),
-        runtime=30,
+        runtime=minutes(0.2, 30),
     script:
         "../scripts/combine_imputed.py"

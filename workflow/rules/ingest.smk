@@ -12,7 +12,7 @@ rule ingest_sample:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(10, 2000),
-        runtime=60,
+        runtime=minutes(0.2, 30),
     params:
         row=sample_row,
     script:

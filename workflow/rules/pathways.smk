@@ -9,7 +9,7 @@ rule fetch_gene_sets:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=1000,
-        runtime=15,
+        runtime=minutes(0, 15),
     params:
         cell=config["pathways"]["gene_sets"],
         receipt=sources.receipt(GENE_SETS),
@@ -34,7 +34,7 @@ rule fit_pathway_scaling:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(10, 2000),
-        runtime=60,
+        runtime=minutes(0.2, 30),
     params:
         orthologs=sources.local_path(ORTHOLOGS),
         aliases=sources.local_path(ALIASES),
@@ -59,10 +59,11 @@ rule score_pathways:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(8, 2000),
-        runtime=60,
+        runtime=minutes(0.2, 30),
     params:
         method=config["pathways"]["method"],
         depth=config["pathways"]["depth"],
+        library=config["pathways"]["gene_sets"],
         orthologs=sources.local_path(ORTHOLOGS),
         aliases=sources.local_path(ALIASES),
     script:
@@ -86,7 +87,7 @@ rule pathway_border:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(8, 2000),
-        runtime=30,
+        runtime=minutes(0.1, 20),
     params:
         labels=lambda wildcards: SAMPLES[wildcards.sample].located().labels,
         source_path=lambda wildcards: SAMPLES[wildcards.sample].located().path,

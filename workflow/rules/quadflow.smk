@@ -49,7 +49,7 @@ rule predict_pathways:
         "../../envs/torch.yaml"
     resources:
         mem_mb=megabytes(10, 3000),
-        runtime=60,
+        runtime=minutes(0.5, 30),
         gpu=lambda wildcards, input: int(input.size_mb > LARGE_MB),
     params:
         model=quadflow_model(),

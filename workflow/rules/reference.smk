@@ -16,7 +16,7 @@ rule prepare_reference:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(12, 2000),
-        runtime=120,
+        runtime=minutes(0.5, 60),
     params:
         row=reference_row,
         min_cells=config["reference"]["min_cells"],

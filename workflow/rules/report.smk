@@ -45,7 +45,7 @@ rule report_sample:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(8, 2000),
-        runtime=30,
+        runtime=minutes(0.1, 20),
     params:
         row=lambda wildcards: SAMPLES[wildcards.sample].as_dict(),
     script:
@@ -83,7 +83,7 @@ rule report_cohort:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=megabytes(1, 2000),
-        runtime=30,
+        runtime=minutes(0.05, 30),
     params:
         rows={name: row.as_dict() for name, row in SAMPLES.items()},
         rejected=SHEET.rejected,

@@ -42,7 +42,7 @@ rule embed_sagefm:
         "../../envs/torch.yaml"
     resources:
         mem_mb=megabytes(10, 3000),
-        runtime=60,
+        runtime=minutes(0.5, 30),
         gpu=lambda wildcards, input: int(input.size_mb > LARGE_MB),
     params:
         model=sagefm_model(),
@@ -64,7 +64,7 @@ rule impute_sagefm:
         "../../envs/torch.yaml"
     resources:
         mem_mb=megabytes(20, 3000),
-        runtime=60,
+        runtime=minutes(1, 60),
         gpu=lambda wildcards, input: int(input.size_mb > LARGE_MB),
     params:
         model=sagefm_model(),
@@ -91,7 +91,7 @@ rule fit_annotation:
         "../../envs/torch.yaml"
     resources:
         mem_mb=megabytes(10, 2000),
-        runtime=60,
+        runtime=minutes(0.2, 60),
     params:
         rows=lambda wildcards: [
             SAMPLES[name].located().as_dict() for name in passed_cohort() if SAMPLES[name].labels
@@ -117,7 +117,7 @@ rule annotate_spots:
         "../../envs/torch.yaml"
     resources:
         mem_mb=megabytes(8, 2000),
-        runtime=30,
+        runtime=minutes(0.2, 20),
     script:
         "../scripts/annotate_spots.py"
 
@@ -137,7 +137,7 @@ rule perturb_spots:
         "../../envs/torch.yaml"
     resources:
         mem_mb=megabytes(20, 3000),
-        runtime=120,
+        runtime=minutes(1, 120),
         gpu=lambda wildcards, input: int(input.size_mb > LARGE_MB),
     params:
         model=sagefm_model(),

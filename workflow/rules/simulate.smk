@@ -9,7 +9,7 @@ rule simulate_tissue:
         "../../envs/spatial.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: (1500 + 2 * config["simulation"]["spots"]) * attempt,
-        runtime=30,
+        runtime=minutes(0, 30),
     params:
         spots=config["simulation"]["spots"],
         seed=config["seed"],

@@ -59,7 +59,7 @@ rule embed_spafoundation:
         "../../envs/torch.yaml"
     resources:
         mem_mb=megabytes(0, 3000),
-        runtime=240,
+        runtime=minutes(1, 60),
         gpu=1,
     params:
         model=spafoundation_model(),

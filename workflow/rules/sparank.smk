@@ -61,7 +61,7 @@ rule deconvolve_sparank:
     threads: 1
     resources:
         mem_mb=megabytes(10, 3000),
-        runtime=60,
+        runtime=minutes(0.5, 30),
         gpu=lambda wildcards, input: int(input.size_mb > LARGE_MB),
     params:
         model=sparank_model,

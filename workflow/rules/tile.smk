@@ -13,7 +13,7 @@ rule tile_slide:
     threads: 8
     resources:
         mem_mb=megabytes(1, 4000),
-        runtime=240,
+        runtime=minutes(0.1, 60),
     params:
         size_um=config["tiles"]["size_um"],
         size_px=config["tiles"]["size_px"],

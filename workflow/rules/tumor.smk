@@ -18,7 +18,7 @@ if not HISTOLOGY["heads"]:
             "../../envs/torch.yaml"
         resources:
             mem_mb=megabytes(10, 2000),
-            runtime=60,
+            runtime=minutes(0.2, 60),
         params:
             rows=lambda wildcards: [
                 SAMPLES[name].located().as_dict() for name in passed_cohort() if SAMPLES[name].labels
@@ -45,6 +45,6 @@ rule detect_tumor:
         "../../envs/torch.yaml"
     resources:
         mem_mb=megabytes(8, 2000),
-        runtime=30,
+        runtime=minutes(0.2, 20),
     script:
         "../scripts/detect_tumor.py"
