@@ -29,6 +29,7 @@ def test_a_copy_of_hallmark_is_attributed_by_its_bytes(data_dir, tmp_path):
         "licence": "not stated",
         "attribution": "",
     }
+    assert attribution(tmp_path / "mine.gmt", "https://example.org/kegg.gmt")["library"] == "kegg.gmt"
 
 
 def test_a_library_is_copied_byte_for_byte_or_unpacked(tmp_path):

@@ -16,4 +16,5 @@ with logged(snakemake.log[0]):
         depth=snakemake.params.depth,
         orthologs=snakemake.params.orthologs,
         aliases=snakemake.params.aliases,
+        library=snakemake.params.library,
     )

@@ -36,10 +36,13 @@ def library_path(cell: str, results: str = "results") -> str:
     return sources.local_path(library_source(cell), results)
 
 
-def attribution(gene_sets: str | Path) -> dict[str, str]:
-    """``library``, ``licence`` and ``attribution`` of a GMT; of one that is not known, its name and nothing claimed."""
+def attribution(gene_sets: str | Path, named: str = "") -> dict[str, str]:
+    """``library``, ``licence`` and ``attribution`` of a GMT; of one that is not known, its name and nothing claimed.
+
+    `named` is what the config called it.
+    """
     path = Path(gene_sets)
-    unknown = {"library": path.name, "licence": "not stated", "attribution": ""}
+    unknown = {"library": Path(named).name or path.name, "licence": "not stated", "attribution": ""}
     return ATTRIBUTIONS.get(sha256(path), unknown)
 
 

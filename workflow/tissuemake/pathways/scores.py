@@ -37,6 +37,7 @@ def score_pathways(
     depth: str = "corrected",
     orthologs: str | Path | None = None,
     aliases: str | Path | None = None,
+    library: str = "",
 ) -> None:
     """Write the scores of every gene set in every spot (contract PATHWAYS).
 
@@ -54,6 +55,8 @@ def score_pathways(
         Table of `fit_scaling`; None scales by the section itself, which compares with no other.
     method, depth
         See `pathway_scores`.
+    library
+        What the library was called where `gene_sets` is a copy of it.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def score_pathways(
     adata = read_anndata(filtered, FILTERED)
     sets = read_gene_sets(gene_sets)
     table = read_table(scaling, PATHWAY_SCALING) if scaling else None
-    with measured(method, depth=depth, fewest=FEWEST, **attribution(gene_sets)) as record:
+    with measured(method, depth=depth, fewest=FEWEST, **attribution(gene_sets, library)) as record:
         try:
             scores = pathway_scores(
                 adata, sets, table, method=method, depth=depth, orthologs=orthologs, aliases=aliases

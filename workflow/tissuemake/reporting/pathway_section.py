@@ -10,6 +10,7 @@ from tissuemake.reporting.profiles import border_profile, change
 PROFILES_SHOWN = 6
 SETS_IN_MAP = 12
 SPEAKERS = 3
+WAYS = {"zscore": "the mean over their genes", "ulm": "a linear model of each (ULM)", "aucell": "AUCell"}
 ADJUSTED = "held_out_r_depth_adjusted["
 
 
@@ -56,7 +57,7 @@ def _about(record: dict) -> dict:
         "library": record.get("library", ""),
         "licence": record.get("licence", ""),
         "attribution": record.get("attribution", ""),
-        "method": record.get("method", ""),
+        "method": WAYS.get(record.get("method", ""), record.get("method", "")),
         "depth": record.get("depth", ""),
         "scaled_by": ", ".join(scaled) if isinstance(scaled, list) else str(scaled),
         "cohort": isinstance(scaled, list),
@@ -119,13 +120,13 @@ def _attention(model: str, table: pd.DataFrame) -> dict:
     heat = None
     if len(own) > 1:
         # 1 is an even look: what is above or below shows on a scale that is white at 0.
-        told = np.log2(wide.clip(lower=1e-3))
+        told = 100 * (wide - 1)
         most = told.abs().to_numpy().max(axis=0)
         chosen = told.index[np.sort(np.argsort(-most, kind="stable")[:SETS_IN_MAP])]
         heat = figures.heat_map(
             [readable(name) for name in chosen],
             told.loc[chosen, chosen].to_numpy(float),
-            unit="log2 of attention over an even look",
+            unit="% above an even look",
         )
     patches = table[(table["kind"] == "patch") & (table["rank"] <= SPEAKERS)]
     speakers = [
