@@ -173,22 +173,22 @@ def test_the_direct_ridge_is_no_bar_but_a_distance():
 
 
 def test_clocks_are_asked_once_and_have_no_winner(monkeypatch):
-    found = {"ask": 1.0, "teach": 2.0, "seconds": 4.0, "peak": 700.0}
-    monkeypatch.setattr(scale, "measure", lambda patches, *rest: found | {"peak": 300.0 + patches / 50})
-    parts = list(scale.parts(scale.TEST))
+    asked = []
+
+    def measure(spots, *, preset, flows):
+        asked.append((spots, preset, flows.patches_to_patches))
+        cost = {"seconds": 4.0, "cpu_seconds": 2.0, "megabytes": 500.0, "megabytes_per_1000": 10.0}
+        return pd.DataFrame([cost])
+
+    monkeypatch.setattr(scale.scale, "measure_scale", measure)
+    *_, (problem, method) = scale.parts(scale.TEST)
     bench = Bench(None, None)
-    first, method = parts[0]
-    assert not list(scale.score(bench, scale.TEST, first, method, 1))
-    last = as_table(scale.score(bench, scale.TEST, parts[-1][0], method, 0))
-    values = last.set_index("metric")["value"]
-    assert values[scale.ASK] == pytest.approx(1e6 / 50_000) and values[scale.MEMORY] == pytest.approx(20)
-    assert not summary(last)["winner"].any()
-
-
-def test_costs_of_a_slide_are_measured_in_this_process():
-    small = scale.alone(60, scale.OFF, "tiny")
-    assert set(small) == {"ask", "teach", "seconds", "peak"} and small["peak"] > 50
-    assert scale.lattice(60).positions_um.shape == (60, 2)
+    assert not list(scale.score(bench, scale.TEST, problem, method, 1)) and not asked
+    found = as_table(scale.score(bench, scale.TEST, problem, method, 0))
+    assert asked == [([50_000], "tiny", False)]
+    values = found.set_index("metric")["value"]
+    assert values[scale.PER_PATCH] == pytest.approx(2e6 / 50_000) and values[scale.MEMORY] == 10
+    assert not summary(found)["winner"].any()
 
 
 def test_halves_of_planted_tissue_lie_above_each_other(tmp_path):
