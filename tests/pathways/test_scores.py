@@ -22,7 +22,7 @@ from .conftest import GENES, SPOTS, make_section
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_planted_programme_is_found_and_depth_is_not(section, sets, method):
-    scores = pathway_scores(section, sets, method=method)
+    scores = pathway_scores(section, sets, method=method, depth="corrected")
     truth = section.obs["programme"].to_numpy()
     found = {name: abs(np.corrcoef(scores[name], truth)[0, 1]) for name in scores}
     # AUCell asks of 300 genes for the 15 first.
@@ -32,12 +32,32 @@ def test_a_planted_programme_is_found_and_depth_is_not(section, sets, method):
     assert scores.index.equals(section.obs_names) and set(scores.dtypes) == {np.dtype("float32")}
 
 
-def test_published_scores_are_library_size_and_residuals_alone_are_not(section, sets, monkeypatch):
+def test_published_scores_are_library_size_and_residuals_are_not(section, sets):
     published = pathway_scores(section, sets, depth="published").attrs["depth_r"]
     assert np.mean(list(published.values())) > 0.4
-    monkeypatch.setattr("tissuemake.pathways.scores.without_depth", lambda scores, depth: scores)
-    residuals = pathway_scores(section, sets).attrs["depth_r"]
-    assert max(map(abs, residuals.values())) < 0.25
+    scores = pathway_scores(section, sets)
+    assert max(map(abs, scores.attrs["depth_r"].values())) < 0.25
+    assert np.corrcoef(scores["PROGRAMME"], section.obs["programme"])[0, 1] > 0.8
+
+
+def test_residuals_keep_an_activity_that_follows_depth_and_regression_removes_it(section, sets):
+    """Deep spots that are also active: without a model of depth nobody could tell; taking depth out takes activity."""
+    order = np.argsort(np.argsort(section.obs["programme"].to_numpy()))
+    depth = np.sort(log_depth(section))
+    keep = np.exp(depth - depth.max())[order]
+    thin = section.copy()
+    rng = np.random.default_rng(1)
+    share = np.minimum(1.0, keep * np.exp(depth.max() - log_depth(section)))
+    counts = thin.layers["counts"].tocsr()
+    counts.data = rng.binomial(counts.data.astype(int), np.repeat(share, np.diff(counts.indptr))).astype(
+        np.float32
+    )
+    thin.layers["counts"] = counts
+    truth = thin.obs["programme"].to_numpy()
+    assert np.corrcoef(truth, log_depth(thin))[0, 1] > 0.5
+    left = np.corrcoef(pathway_scores(thin, sets)["PROGRAMME"], truth)[0, 1]
+    regressed = np.corrcoef(pathway_scores(thin, sets, depth="corrected")["PROGRAMME"], truth)[0, 1]
+    assert left > 0.75 and left > regressed + 0.05
 
 
 def test_mean_z_is_what_decoupler_calls_a_weighted_mean(section, sets):
@@ -108,7 +128,7 @@ def test_file_to_file_keeps_the_contracts(tmp_path, section, sets, gmt):
     scores = contracts.read_table(output, contracts.PATHWAYS)
     record = scores.attrs["tissuemake"]
     assert list(scores.columns) == list(sets)
-    assert record["method"] == "zscore" and record["depth"] == "corrected"
+    assert record["method"] == "zscore" and record["depth"] == "residuals"
     assert record["scaled_by"] == ["toy"] and set(record["depth_r"]) == set(sets)
     assert record["seconds"] >= 0
     score_pathways(filtered, gmt, None, output, method="ulm", depth="published")

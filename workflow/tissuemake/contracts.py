@@ -162,8 +162,8 @@ PATHWAY_SCALING = TableContract(
         "share",
         "published_mean",
         "published_sd",
-        "corrected_mean",
-        "corrected_sd",
+        "residuals_mean",
+        "residuals_sd",
     ),
 )
 # Means of a pathway by signed distance from a border; negative is inside.

@@ -37,7 +37,12 @@ def score_pathways(
         Path | None, typer.Option(help="Written by `fit-pathway-scaling`; the section itself if not given.")
     ] = None,
     method: Annotated[str, typer.Option(help="zscore, ulm or aucell.")] = "zscore",
-    depth: Annotated[str, typer.Option(help="corrected, or published: mostly library size.")] = "corrected",
+    depth: Annotated[
+        str,
+        typer.Option(
+            help="residuals, corrected (no library size at all) or published (mostly library size)."
+        ),
+    ] = "residuals",
     orthologs: Orthologs = None,
     aliases: Aliases = None,
 ) -> None:

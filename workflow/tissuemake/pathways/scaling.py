@@ -14,7 +14,7 @@ import pandas as pd
 from tissuemake.contracts import FILTERED, PATHWAY_SCALING, read_anndata, write_table
 from tissuemake.pathways.gene_sets import matched_sets, read_gene_sets
 from tissuemake.pathways.library import attribution
-from tissuemake.pathways.values import DEPTHS, value_blocks
+from tissuemake.pathways.values import KINDS, value_blocks
 from tissuemake.provenance import measured
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def cohort_scaling(sections: Sequence[ad.AnnData]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Index gene; ``gene_id``; ``spots`` that measured it; ``share`` of a spot's counts; mean and SD of its log
-        expression (``published_mean``, ``published_sd``) and of its residuals (``corrected_mean``, ``corrected_sd``).
+        expression (``published_mean``, ``published_sd``) and of its residuals (``residuals_mean``, ``residuals_sd``).
     """
     genes = pd.Index(dict.fromkeys(name for section in sections for name in section.var_names))
     ids = pd.concat([section.var["gene_id"].astype(str) for section in sections])
@@ -79,7 +79,7 @@ def cohort_scaling(sections: Sequence[ad.AnnData]) -> pd.DataFrame:
         depth[place] += of_gene.sum()
     share = counts / np.maximum(depth, 1.0)
     table = pd.DataFrame({"gene_id": ids.to_numpy(object), "spots": spots, "share": share}, index=genes)
-    for kind in DEPTHS:
+    for kind in KINDS:
         total, square = np.zeros((2, len(genes)))
         for section, place in zip(sections, places, strict=True):
             for _, values in value_blocks(section, share[place], kind):

@@ -34,7 +34,7 @@ def score_pathways(
     output: Path,
     *,
     method: str = "zscore",
-    depth: str = "corrected",
+    depth: str = "residuals",
     orthologs: str | Path | None = None,
     aliases: str | Path | None = None,
     library: str = "",
@@ -90,7 +90,7 @@ def pathway_scores(
     scaling: pd.DataFrame | None = None,
     *,
     method: str = "zscore",
-    depth: str = "corrected",
+    depth: str = "residuals",
     orthologs: str | Path | None = None,
     aliases: str | Path | None = None,
 ) -> pd.DataFrame:
@@ -102,10 +102,11 @@ def pathway_scores(
         ``zscore``: mean over a set of the genes' z-scores in the cohort's statistics; ``ulm`` and ``aucell`` as
         decoupler has them, of those z-scores.
     depth
-        ``corrected``: Pearson residuals about the cohort's mean; then what is left of log library size and its square
-        is taken out of each score within the section. Residuals are in units of what counting alone would scatter:
-        divided by their SD as well, genes of mere noise would weigh as much as others. ``published``: z-scores of
-        log1p(CP10k).
+        ``residuals``: Pearson residuals about the cohort's mean. They are in units of what counting alone would
+        scatter: divided by their SD as well, genes of mere noise would weigh as much as others. ``corrected``: then
+        log library size and its square are also taken out of each score within the section, with all biology that
+        follows them.
+        ``published``: z-scores of log1p(CP10k).
 
     Returns
     -------
@@ -120,14 +121,15 @@ def pathway_scores(
     _refuse_unknown("method", method, METHODS)
     _refuse_unknown("depth", depth, DEPTHS)
     scaling = cohort_scaling([adata]) if scaling is None else scaling
-    statistics = _of_section(adata, scaling, depth)
+    kind = "published" if depth == "published" else "residuals"
+    statistics = _of_section(adata, scaling, kind)
     useful = np.flatnonzero(statistics["sd"].to_numpy() > SMALLEST_SD)
     organism = str(adata.uns.get("tissuemake", {}).get("organism", ""))
     found = matched_sets(
         sets, adata.var.iloc[useful], organism=organism, orthologs=orthologs, aliases=aliases
     )
     scores = _SCORERS[method](
-        _z_blocks(adata, statistics, depth, useful, found, method), found, adata.obs_names
+        _z_blocks(adata, statistics, kind, useful, found, method), found, adata.obs_names
     )
     if depth == "corrected":
         scores = without_depth(scores, log_depth(adata))
@@ -160,23 +162,23 @@ def depth_correlation(scores: pd.DataFrame, depth: np.ndarray) -> dict[str, floa
     return {name: round(float(value), 4) for name, value in zip(scores.columns, r, strict=True)}
 
 
-def _of_section(adata: ad.AnnData, scaling: pd.DataFrame, depth: str) -> pd.DataFrame:
+def _of_section(adata: ad.AnnData, scaling: pd.DataFrame, kind: str) -> pd.DataFrame:
     """``share``, ``mean``, ``sd`` for each gene of the section; zeros for those that the cohort never measured."""
     match = match_genes(adata.var, scaling)
     table = pd.DataFrame(0.0, index=adata.var_names, columns=["share", "mean", "sd"])
     rows = scaling.iloc[match.right]
-    table.iloc[match.left] = rows[["share", f"{depth}_mean", f"{depth}_sd"]].to_numpy(np.float64)
+    table.iloc[match.left] = rows[["share", f"{kind}_mean", f"{kind}_sd"]].to_numpy(np.float64)
     return table
 
 
-def _z_blocks(adata, statistics, depth, useful, found, method):
+def _z_blocks(adata, statistics, kind, useful, found, method):
     """Yield gene names, rows and z-scores: of the sets' genes, or of all where a method needs the background."""
     if method == "zscore":
         members = {gene for genes in found.values() for gene in genes}
         useful = useful[adata.var_names[useful].isin(members)]
     mean, sd = (statistics[name].to_numpy()[useful] for name in ("mean", "sd"))
-    unit = sd if depth == "published" else 1.0
-    for rows, values in value_blocks(adata, statistics["share"].to_numpy(), depth, useful):
+    unit = sd if kind == "published" else 1.0
+    for rows, values in value_blocks(adata, statistics["share"].to_numpy(), kind, useful):
         yield adata.var_names[useful], rows, (values - mean) / unit
 
 

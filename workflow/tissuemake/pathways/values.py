@@ -11,7 +11,9 @@ import anndata as ad
 import numpy as np
 import scipy.sparse as sp
 
-DEPTHS = ("corrected", "published")
+# The kinds of values, and what may be asked for: `corrected` scores are of residuals, library size regressed out.
+KINDS = ("residuals", "published")
+DEPTHS = ("residuals", "corrected", "published")
 # Overdispersion of the negative binomial, as in the paper; a residual beyond CLIP is one outlier, not an activity.
 THETA = 100.0
 CLIP = 10.0
@@ -19,7 +21,7 @@ ROWS = 1000
 
 
 def value_blocks(
-    adata: ad.AnnData, shares: np.ndarray, depth: str, columns: np.ndarray | None = None
+    adata: ad.AnnData, shares: np.ndarray, kind: str, columns: np.ndarray | None = None
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield rows and their dense values (rows, genes) float32, a block at a time.
 
@@ -30,6 +32,8 @@ def value_blocks(
     shares
         Of each of its genes the expected share of a spot's counts, in the training cohort; 0 leaves a gene out
         of the depth and gives zeros.
+    kind
+        One of `KINDS`.
     columns
         Positions of the genes to give; all of them when not given.
     """
@@ -40,7 +44,7 @@ def value_blocks(
     lengths = np.asarray(counts[:, known].sum(axis=1), np.float64).ravel()
     for start in range(0, adata.n_obs, ROWS):
         rows = slice(start, min(start + ROWS, adata.n_obs))
-        if depth == "published":
+        if kind == "published":
             yield rows, _dense(adata.X[rows], columns)
             continue
         expected = lengths[rows, None] * part[None]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.reporting import figures
-from tissuemake.reporting.pathways import MEASURED, Pathways, group_label, readable, shown_sets
+from tissuemake.reporting.pathways import DEPTHS, MEASURED, Pathways, group_label, readable, shown_sets
 from tissuemake.reporting.profiles import border_profile, change
 
 PROFILES_SHOWN = 6
@@ -58,7 +58,7 @@ def _about(record: dict) -> dict:
         "licence": record.get("licence", ""),
         "attribution": record.get("attribution", ""),
         "method": WAYS.get(record.get("method", ""), record.get("method", "")),
-        "depth": record.get("depth", ""),
+        "depth": DEPTHS.get(record.get("depth", ""), ""),
         "scaled_by": ", ".join(scaled) if isinstance(scaled, list) else str(scaled),
         "cohort": isinstance(scaled, list),
     }

@@ -14,6 +14,11 @@ MEASURED = "measured"
 # Of a larger library the sets that vary most over the section are in the viewer; all are in the files.
 LAYERS_SHOWN = 60
 ENDS = (0.01, 0.99)
+DEPTHS = {
+    "residuals": "beyond what the depth of each spot leads one to expect",
+    "corrected": "beyond what depth leads one to expect, and library size regressed out",
+    "published": "as published: library size is in it",
+}
 
 
 @dataclass(frozen=True)
@@ -97,5 +102,4 @@ def _note(table: str, scores: pd.DataFrame, shown: int) -> str:
     rest = f" {shown} of {len(scores.columns)} sets are here." if shown < len(scores.columns) else ""
     if table != MEASURED:
         return "Read off the stained image: which way a pathway goes over the section, no measurement." + rest
-    taken = "library size taken out" if record.get("depth") == "corrected" else "library size is in it"
-    return f"Mean activity of the set's genes against the cohort's, {taken}." + rest
+    return f"Activity of the set's genes against the cohort's, {DEPTHS.get(record.get('depth'), '')}." + rest
