@@ -120,6 +120,7 @@ def test_an_activity_depends_on_other_patches_only_by_flows_that_are_on(flows):
     reached = bool((seen.features.grad[others] != 0).any())
     assert reached == (flows.patches_to_patches or flows.pathways_read_patches)
     assert (seen.features.grad[1] != 0).any()
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
 def test_flows_by_name():

@@ -43,6 +43,13 @@ class FlowAttention(nn.Module):
             self.direction = nn.Linear(2 * HARMONICS, heads, bias=False)
             nn.init.zeros_(self.direction.weight)
 
+    @property
+    def touched(self) -> tuple[bool, bool]:
+        """Whether any flow starts or ends at pathways, and at patches."""
+        flows = self.flows
+        between = flows.pathways_read_patches or flows.patches_read_pathways
+        return between or flows.pathways_to_pathways, between or flows.patches_to_patches
+
     def forward(
         self, pathways: Tensor, patches: Tensor, around: Around | None, said: dict[str, Tensor] | None = None
     ) -> tuple[Tensor | None, Tensor | None]:

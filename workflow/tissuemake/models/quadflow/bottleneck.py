@@ -82,13 +82,20 @@ def fit_gene_layer(
     down, up = np.zeros((inputs.shape[1], 0)), np.zeros((0, values.shape[1]))
     if free:
         rest = values - activities @ weights
-        full = solve(inputs, rest, [FREE_PENALTY])[0]
-        # The directions that say most, not those with the largest weights.
-        right = np.linalg.svd(inputs @ full, full_matrices=False)[2][:free]
-        down, up = full @ right.T, right
+        up = _directions(rest, free)
+        down = solve(inputs, rest @ up.T, [FREE_PENALTY])[0]
     return GeneLayer(
         torch.from_numpy(mask), *(torch.from_numpy(part.astype(np.float32)) for part in (weights, down, up))
     )
+
+
+def _directions(values: np.ndarray, count: int) -> np.ndarray:
+    """First principal directions (count, G) of `values` (n, G): what genes have in common is no noise of counting."""
+    if len(values) > values.shape[1]:
+        return np.linalg.eigh(values.T @ values)[1][:, ::-1][:, :count].T
+    left = np.linalg.eigh(values @ values.T)[1][:, ::-1][:, :count]
+    found = left.T @ values
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
 
 def masked_ridge(activities: np.ndarray, values: np.ndarray, mask: np.ndarray) -> np.ndarray:

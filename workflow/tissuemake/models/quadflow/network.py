@@ -42,8 +42,11 @@ class Layer(nn.Module):
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
-        self.pathway_norm, self.patch_norm = nn.LayerNorm(shape.width), nn.LayerNorm(shape.width)
         self.attention = FlowAttention(shape.width, shape.heads, shape.flows)
+        # Weights that no flow uses would have no gradient, which training on several GPUs takes for a mistake.
+        pathways, patches = self.attention.touched
+        self.pathway_norm = nn.LayerNorm(shape.width) if pathways else nn.Identity()
+        self.patch_norm = nn.LayerNorm(shape.width) if patches else nn.Identity()
         self.pathway_feed, self.patch_feed = _feed(shape), _feed(shape)
         self.drop = nn.Dropout(shape.dropout)
 

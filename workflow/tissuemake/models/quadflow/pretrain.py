@@ -59,6 +59,7 @@ def pretrain_quadflow(
     correlation: float | None = None,
     smoothness: float | None = None,
     free: bool = True,
+    expression: int | None = None,
     seed: int = 0,
     gpus: int = 0,
     checkpoints: str | Path,
@@ -81,6 +82,8 @@ def pretrain_quadflow(
         Weights of these parts of the loss; None: those of the preset.
     free
         Whether genes may read the image past the pathways.
+    expression
+        Principal components of a patch's own expression that are read beside its image; None: as the preset says.
     gpus
         How many the scheduler gave; 0 trains on the CPU.
     checkpoints
@@ -94,7 +97,7 @@ def pretrain_quadflow(
         ``unknown_preset``, ``unknown_flow``, those of `cohort.read_cohort`, ``gpu_not_visible``,
         ``training_diverged``.
     """
-    chosen = _weighted(_chosen(preset, flows, custom), correlation, smoothness, free)
+    chosen = _weighted(_chosen(preset, flows, custom), correlation, smoothness, free, expression)
     device = given_device(gpus)
     cohort = read_cohort(
         filtered, embeddings, scores, gene_sets, genes=chosen.architecture.genes, orthologs=orthologs
@@ -233,10 +236,17 @@ def _chosen(preset: str, flows: Flows | Sequence[str] | None, custom: Preset | N
     return replace(chosen, architecture=replace(chosen.architecture, flows=flows))
 
 
-def _weighted(preset: Preset, correlation: float | None, smoothness: float | None, free: bool) -> Preset:
+def _weighted(
+    preset: Preset,
+    correlation: float | None,
+    smoothness: float | None,
+    free: bool,
+    expression: int | None,
+) -> Preset:
     given = {"correlation": correlation, "smoothness": smoothness}
     given = {name: value for name, value in given.items() if value is not None}
     shape = preset.architecture if free else replace(preset.architecture, free=0)
+    shape = shape if expression is None else replace(shape, expression=expression)
     return replace(preset, architecture=shape, weights=replace(preset.weights, **given))
 
 
