@@ -161,10 +161,10 @@ def test_scripts_lead_from_gene_sets_to_what_the_image_says(tmp_path):
 def whole_run(folder: Path) -> Path:
     """A run whose samples are toy slides, filtered and embedded; everything behind that is to be made."""
     (folder / "run").mkdir()
-    ready = [f"samples/{name}/{part}" for name in ("first", "taught") for part in ("tiles.arrow", EMBEDDED)]
-    run = made_up_run(
-        folder, CONFIG, ready, [f"results/samples/{name}/{EMBEDDED}" for name in ("first", "taught")]
-    )
+    parts = ("tiles.arrow", EMBEDDED)
+    samples = [f"samples/{name}" for name in ("first", "taught")]
+    done = [f"results/{sample}/{part}" for sample in samples for part in (EMBEDDED, "filtered.h5ad")]
+    run = made_up_run(folder, CONFIG, [f"{sample}/{part}" for sample in samples for part in parts], done)
     (run / "sets.gmt").write_text(
         "".join(f"{name}\t\t" + "\t".join(genes) + "\n" for name, genes in toy_slides.gene_sets().items())
     )

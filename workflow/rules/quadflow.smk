@@ -23,7 +23,10 @@ if QUADFLOW["weights"] == PRETRAIN:
             runtime=lookup(dpath=QUADFLOW["preset"], within={"tiny": 60, "small": 720, "base": 2880}),
             gpu=1,
         params:
-            **{name: QUADFLOW[name] for name in ("preset", "flows", "correlation", "smoothness", "free")},
+            **{
+                name: QUADFLOW[name]
+                for name in ("preset", "flows", "correlation", "smoothness", "free", "expression")
+            },
             orthologs=sources.local_path(ORTHOLOGS),
             seed=config["seed"],
             # Not an output: a retry goes on from what a killed job left here.

@@ -19,6 +19,7 @@ with logged(snakemake.log[0]):
         correlation=snakemake.params.correlation,
         smoothness=snakemake.params.smoothness,
         free=snakemake.params.free,
+        expression=snakemake.params.expression,
         seed=snakemake.params.seed,
         gpus=requested_gpus(snakemake.resources),
         checkpoints=Path(snakemake.params.checkpoints),

@@ -20,8 +20,9 @@ def pathways(predicted: Mapping[str, pd.DataFrame], measured: pd.DataFrame, filt
 
     ``held_out_r`` and ``held_out_r_depth_adjusted`` (log library size taken out of both sides), also of each pathway
     by name; ``variance_share``: median variance of the prediction over that of the measurement, 0 where a model says
-    the same everywhere. A model that was pretrained on tissue of the donor is not scored. Baselines: ``library_size``,
-    the log of a spot's counts, which the adjustment takes out, and ``section_mean``, which is constant.
+    the same everywhere. A model that was pretrained on tissue of the donor, or that reads the spots' own expression, is
+    not scored. Baselines: ``library_size``, the log of a spot's counts, which the adjustment takes out, and
+    ``section_mean``, which is constant.
 
     Parameters
     ----------
@@ -34,8 +35,11 @@ def pathways(predicted: Mapping[str, pd.DataFrame], measured: pd.DataFrame, filt
     scores: Scores = []
     judged: dict[str, np.ndarray] = {}
     for method, table in predicted.items():
-        if table.attrs.get("tissuemake", {}).get("pretrained_on_this_donor"):
-            log.warning("Pathways by %s are not scored: it was pretrained on tissue of this donor.", method)
+        record = table.attrs.get("tissuemake", {})
+        if record.get("pretrained_on_this_donor") or record.get("reads_expression"):
+            log.warning(
+                "Pathways by %s are not scored: it was pretrained on this donor, or reads counts.", method
+            )
             continue
         names = [name for name in measured if name in table]
         spots = table.index[table[names].notna().all(axis=1) & table.index.isin(measured.index)]

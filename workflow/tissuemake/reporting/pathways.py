@@ -55,7 +55,7 @@ def read_pathways(
 
 def group_label(table: str) -> str:
     """What a table's maps are called in the viewer."""
-    return "Pathways, measured" if table == MEASURED else f"Pathways, from the image by {table}"
+    return "Pathways, measured" if table == MEASURED else f"Pathways, by {table}"
 
 
 def readable(name: str) -> str:
@@ -100,6 +100,8 @@ def _ends(found: Pathways, name: str) -> tuple[float, float]:
 def _note(table: str, scores: pd.DataFrame, shown: int) -> str:
     record = scores.attrs.get("tissuemake", {})
     rest = f" {shown} of {len(scores.columns)} sets are here." if shown < len(scores.columns) else ""
+    if table != MEASURED and record.get("reads_expression"):
+        return "Read off the stained image and the spots' own expression." + rest
     if table != MEASURED:
         return "Read off the stained image: which way a pathway goes over the section, no measurement." + rest
     return f"Activity of the set's genes against the cohort's, {DEPTHS.get(record.get('depth'), '')}." + rest
