@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,6 +49,9 @@ HISTOLOGY = config["histology"]
 MODEL_FILES = ["model.safetensors", "config.json", "training.parquet", "README.md"]
 # Their observations lie closer than a tile is wide: they have no tiles of their own, and share those of the grid.
 UNPICTURED = ["visium_hd", "xenium"]
+# A training goes on from its checkpoint. The Snakemake that a scheduler runs in the job starts nothing again: it would do
+# so with the memory that was too little, and what runs outside submits the job again with more.
+TRAINING_RETRIES = 2 if workflow.is_main_process else 0
 # A model that the config names, by its weights or its reference, serves samples without a reference as well.
 SELF_CONTAINED = ["sparank"] if SPARANK["weights"] != PRETRAIN or SPARANK["reference"] else []
 
@@ -71,12 +75,18 @@ def reference_row(wildcards):
     return REFERENCES[wildcards.reference].located().as_dict()
 
 
+@cache
+def on_disk(path):
+    """Whether a given file is there; asked once, however many jobs read it."""
+    return exists(path)
+
+
 def source_files(cell):
     """List of what a job that reads a sheet's cell waits for: a receipt, or the file itself where there is one."""
     if not cell or cell.startswith("obs:"):
         return []
     waits = sources.receipt(cell) or sources.local_path(cell)
-    return branch(sources.receipt(cell) or exists(waits), then=[waits], otherwise=[])
+    return branch(sources.receipt(cell) or on_disk(waits), then=[waits], otherwise=[])
 
 
 def sample_sources(*columns):
@@ -116,14 +126,23 @@ def sample_orthologs(wildcards):
 
 def passed_samples():
     """Samples whose check did not fail; known once all checks are done."""
-    with checkpoints.collect_checks.get().output.summary.open() as handle:
-        return json.load(handle)["passed"]
+    return passed_of(checkpoints.collect_checks.get().output.summary)
 
 
 def passed_cohort():
     """Samples marked `pretrain` whose check did not fail; known once their checks are done."""
-    with checkpoints.collect_cohort.get().output.summary.open() as handle:
-        return json.load(handle)["passed"]
+    return passed_of(checkpoints.collect_cohort.get().output.summary)
+
+
+def passed_of(summary):
+    path = Path(summary)
+    return passed_in(path, path.stat().st_mtime_ns)
+
+
+@cache
+def passed_in(summary, written):
+    """The samples in a summary of checks, read once for each time that it was written."""
+    return tuple(json.loads(summary.read_text())["passed"])
 
 
 def of_cohort(pattern, column=""):
@@ -153,7 +172,7 @@ def sparank_files(wildcards):
     """The files of that model that a job waits for; a model of the hub has none here."""
     folder = sparank_model(wildcards)
     return branch(
-        SPARANK["weights"] == PRETRAIN or exists(folder),
+        SPARANK["weights"] == PRETRAIN or on_disk(folder),
         then=[f"{folder}/{name}" for name in MODEL_FILES[:2]],
         otherwise=[],
     )
@@ -263,7 +282,9 @@ def spafoundation_files(wildcards):
     """The files of that model that a job waits for; a model of the hub has none here."""
     folder = spafoundation_model()
     made = folder != SPAFOUNDATION["weights"]
-    return branch(made or exists(folder), then=[f"{folder}/{name}" for name in MODEL_FILES[:2]], otherwise=[])
+    return branch(
+        made or on_disk(folder), then=[f"{folder}/{name}" for name in MODEL_FILES[:2]], otherwise=[]
+    )
 
 
 def sagefm_model():
@@ -275,7 +296,7 @@ def sagefm_files(wildcards):
     """The files of that model that a job waits for; a model of the hub has none here."""
     folder = sagefm_model()
     return branch(
-        SAGEFM["weights"] == PRETRAIN or exists(folder),
+        SAGEFM["weights"] == PRETRAIN or on_disk(folder),
         then=[f"{folder}/{name}" for name in MODEL_FILES[:2]],
         otherwise=[],
     )
@@ -318,7 +339,7 @@ def quadflow_files(wildcards):
     """The files of that model that a job waits for; a model of the hub has none here."""
     folder = quadflow_model()
     return branch(
-        QUADFLOW["weights"] == PRETRAIN or exists(folder),
+        QUADFLOW["weights"] == PRETRAIN or on_disk(folder),
         then=[f"{folder}/{name}" for name in MODEL_FILES[:2]],
         otherwise=[],
     )
@@ -364,6 +385,13 @@ def pathway_model_files(wildcards):
     return quadflow_files(wildcards) if pathway_models(wildcards.sample) else []
 
 
+def input_mb(input):
+    """Size of a job's input: `input.size_mb`, which asks each file through an event loop at ten times the cost."""
+    if any(getattr(file, "is_storage", False) for file in input):
+        return input.size_mb
+    return sum(map(os.path.getsize, input)) / 1024**2
+
+
 def megabytes(per_input_mb, floor):
     """Resource function: memory in MB grows with the input's size and doubles with each attempt.
 
@@ -371,7 +399,7 @@ def megabytes(per_input_mb, floor):
     there the check's finding on expected memory warns, and a retry doubles.
     """
     return lambda wildcards, input, attempt: int(
-        max(floor, floor / 2 + per_input_mb * input.size_mb) * 2 ** (attempt - 1)
+        max(floor, floor / 2 + per_input_mb * input_mb(input)) * 2 ** (attempt - 1)
     )
 
 
@@ -380,4 +408,6 @@ def minutes(per_input_mb, floor):
 
     Trainings have limits of their own, by preset: what hits its limit there goes on from its checkpoint.
     """
-    return lambda wildcards, input, attempt: int((floor + per_input_mb * input.size_mb) * 2 ** (attempt - 1))
+    return lambda wildcards, input, attempt: int(
+        (floor + per_input_mb * input_mb(input)) * 2 ** (attempt - 1)
+    )

@@ -14,7 +14,7 @@ if QUADFLOW["weights"] == PRETRAIN:
             "logs/models/quadflow.log",
         benchmark:
             "benchmarks/models/quadflow.tsv"
-        retries: 2
+        retries: TRAINING_RETRIES
         conda:
             "../../envs/torch.yaml"
         threads: lookup(dpath=QUADFLOW["preset"], within={"tiny": 1, "small": 8, "base": 8})
@@ -53,7 +53,7 @@ rule predict_pathways:
     resources:
         mem_mb=megabytes(10, 3000),
         runtime=minutes(0.5, 30),
-        gpu=lambda wildcards, input: int(input.size_mb > LARGE_MB),
+        gpu=lambda wildcards, input: int(input_mb(input) > LARGE_MB),
     params:
         model=quadflow_model(),
     script:

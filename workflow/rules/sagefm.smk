@@ -10,7 +10,7 @@ if SAGEFM["weights"] == PRETRAIN:
             "logs/models/sagefm.log",
         benchmark:
             "benchmarks/models/sagefm.tsv"
-        retries: 2
+        retries: TRAINING_RETRIES
         conda:
             "../../envs/torch.yaml"
         threads: lookup(dpath=SAGEFM["preset"], within={"tiny": 1, "small": 8, "base": 8})
@@ -43,7 +43,7 @@ rule embed_sagefm:
     resources:
         mem_mb=megabytes(10, 3000),
         runtime=minutes(0.5, 30),
-        gpu=lambda wildcards, input: int(input.size_mb > LARGE_MB),
+        gpu=lambda wildcards, input: int(input_mb(input) > LARGE_MB),
     params:
         model=sagefm_model(),
     script:
@@ -65,7 +65,7 @@ rule impute_sagefm:
     resources:
         mem_mb=megabytes(20, 3000),
         runtime=minutes(1, 60),
-        gpu=lambda wildcards, input: int(input.size_mb > LARGE_MB),
+        gpu=lambda wildcards, input: int(input_mb(input) > LARGE_MB),
     params:
         model=sagefm_model(),
         seed=config["seed"],
@@ -138,7 +138,7 @@ rule perturb_spots:
     resources:
         mem_mb=megabytes(20, 3000),
         runtime=minutes(1, 120),
-        gpu=lambda wildcards, input: int(input.size_mb > LARGE_MB),
+        gpu=lambda wildcards, input: int(input_mb(input) > LARGE_MB),
     params:
         model=sagefm_model(),
         # Empty: those inside the package.

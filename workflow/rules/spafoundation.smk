@@ -10,7 +10,7 @@ if SPAFOUNDATION["weights"] == PRETRAIN:
             "logs/models/spafoundation.log",
         benchmark:
             "benchmarks/models/spafoundation.tsv"
-        retries: 2
+        retries: TRAINING_RETRIES
         conda:
             "../../envs/torch.yaml"
         threads: lookup(dpath=SPAFOUNDATION["preset"], within={"tiny": 1, "small": 8, "base": 8})

@@ -18,7 +18,7 @@ if SPARANK["weights"] == PRETRAIN:
             "logs/models/sparank-{reference}.log",
         benchmark:
             "benchmarks/models/sparank-{reference}.tsv"
-        retries: 2
+        retries: TRAINING_RETRIES
         conda:
             "../../envs/torch.yaml"
         # The tiny network's products are so small that two threads wait for each other: on a busy machine of 2 cores
@@ -62,7 +62,7 @@ rule deconvolve_sparank:
     resources:
         mem_mb=megabytes(10, 3000),
         runtime=minutes(0.5, 30),
-        gpu=lambda wildcards, input: int(input.size_mb > LARGE_MB),
+        gpu=lambda wildcards, input: int(input_mb(input) > LARGE_MB),
     params:
         model=sparank_model,
         seed=config["seed"],
