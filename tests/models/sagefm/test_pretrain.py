@@ -107,6 +107,17 @@ def test_embedding_is_one_vector_per_spot(model, asked, folder):
     assert found.obs_names.tolist() == section(1).obs_names.tolist()
 
 
+def test_the_fast_embedding_is_that_of_whole_lessons(model):
+    network, adata = load_sagefm(model), section(1, genes=50)
+    seen = network.read(adata)
+    whole = network._embed_whole(network._pupil(seen))
+    np.testing.assert_allclose(network.embed(seen), whole, atol=2e-2)
+    # To rounding where no gene is missing; else components are solved by a few steps there, and exactly here.
+    all_of_it = network.read(section(1))
+    whole = network._embed_whole(network._pupil(all_of_it))
+    np.testing.assert_allclose(network.embed(all_of_it), whole, atol=1e-4)
+
+
 def test_same_seed_same_weights(folder, taught):
     short = replace(QUICK, schedule=replace(QUICK.schedule, steps=20, validate_every=10))
     for name, seed in (("one", 0), ("two", 0), ("other", 1)):

@@ -6,6 +6,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from models.sagefm import toy_section
+from tissuemake.device import given_device
 from tissuemake.models.sagefm.responses import neighborhood_means
 from tissuemake.models.sagefm.section import Section, read_section
 
@@ -47,6 +48,8 @@ def _filtered(adata: ad.AnnData, counts: sp.csr_matrix, names: list[str]) -> ad.
 
 class Linear:
     """Ridge of every gene on the other genes of the spot and the mean of its neighbours: the protocol's least."""
+
+    device = given_device(0)
 
     def __init__(self, taught: list[ad.AnnData]) -> None:
         self.genes = list(taught[0].var_names)

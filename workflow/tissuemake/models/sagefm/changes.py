@@ -58,7 +58,7 @@ class RingChange:
         self._section, self._network, self._sd = section, model._network, torch.from_numpy(model.sd)
         rows, self._hidden = np.arange(len(section)), np.flatnonzero(hidden)
         lesson = pupil.lesson(rows, hidden)
-        self._lesson = Lesson(*(field.to(self._place) for field in lesson))
+        self._lesson = lesson.to(self._place)
         self._found = components(
             self._lesson.own, (~self._lesson.hidden).float(), self._network.reader.loadings
         )

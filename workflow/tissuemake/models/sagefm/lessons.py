@@ -39,6 +39,10 @@ class Lesson(NamedTuple):
     asked: Tensor  # bool (B, V): hidden, though measured
     level: Tensor  # mean log1p CP10k of the section (V,): where standardised values are 0
 
+    def to(self, device: torch.device | str) -> "Lesson":
+        """On another device."""
+        return Lesson(*(field.to(device) for field in self))
+
 
 class Pupil:
     """A section with what is computed once, for lessons and answers.
@@ -128,18 +132,33 @@ class Pupil:
         index = near.index[centres].astype(np.int64)
         if kept is not None:
             index = np.where(kept, index, -1)
-        nodes, place = np.unique(index, return_inverse=True)
-        first = int(len(nodes) > 0 and nodes[0] < 0)
-        nodes, place = nodes[first:], place.reshape(index.shape) - first
         lacking = ~section.measured | (hidden if everywhere else False)
         unseen = np.broadcast_to(hidden, (len(centres), len(self.sd))) | ~section.measured
         rows = np.arange(len(centres))
         target = self.standardised(
             _average(rows, centres, np.ones(len(centres)), (len(centres), len(section)))
         )
-        return Lesson(
+        return self._seen(centres, index, lacking, turn)._replace(
             own=torch.from_numpy(self.residuals(centres)),
             hidden=torch.from_numpy(unseen),
+            rings=torch.from_numpy(self._ring_means(index, near.ring[centres], lacking)),
+            target=torch.from_numpy(target),
+            asked=torch.from_numpy(unseen & section.measured),
+        )
+
+    def surroundings(self, centres: np.ndarray) -> Lesson:
+        """As `lesson` with nothing hidden, without what is asked and told gene by gene: those fields are (0, V)."""
+        index = self.section.neighbors.index[centres].astype(np.int64)
+        return self._seen(centres, index, ~self.section.measured)
+
+    def _seen(self, centres: np.ndarray, index: np.ndarray, lacking: np.ndarray, turn: float = 0.0) -> Lesson:
+        near, nothing = self.section.neighbors, torch.zeros(0, len(self.sd))
+        nodes, place = np.unique(index, return_inverse=True)
+        first = int(len(nodes) > 0 and nodes[0] < 0)
+        nodes, place = nodes[first:], place.reshape(index.shape) - first
+        return Lesson(
+            own=nothing,
+            hidden=nothing.bool(),
             depth=torch.from_numpy(self.depth[centres]),
             around=self.components(lacking)[nodes],
             lacking=torch.from_numpy(lacking),
@@ -147,9 +166,9 @@ class Pupil:
             index=torch.from_numpy(place),
             distance=torch.from_numpy(near.distance[centres]),
             angle=torch.from_numpy(near.angle[centres] + np.float32(turn)),
-            rings=torch.from_numpy(self._ring_means(index, near.ring[centres], lacking)),
-            target=torch.from_numpy(target),
-            asked=torch.from_numpy(unseen & section.measured),
+            rings=nothing,
+            target=nothing,
+            asked=nothing.bool(),
             level=torch.from_numpy(self.level),
         )
 

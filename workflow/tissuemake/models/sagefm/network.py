@@ -120,9 +120,26 @@ class RingNetwork(nn.Module):
 
     def _embed(self, found: Tensor, lesson: Lesson) -> Tensor:
         own = torch.cat([self.reader(found, lesson.hidden), lesson.depth], dim=1)
+        return self._latent(own, self._around(lesson))
+
+    def _around(self, lesson: Lesson) -> Tensor:
         around = torch.cat([self.reader(lesson.around, lesson.lacking[None]), lesson.around_depth], dim=1)
-        hidden = self.own(own) + self.surroundings(around, lesson)
-        return self.mix(hidden) + self.straight(own)
+        return self.surroundings(around, lesson)
+
+    def _latent(self, own: Tensor, around: Tensor) -> Tensor:
+        return self.mix(self.own(own) + around) + self.straight(own)
+
+    def embed_both(self, found: Tensor, lesson: Lesson) -> Tensor:
+        """Return (B, 2 x latent): of spots that show what was measured, with components `found`, and of hidden ones.
+
+        Equal to `embed` of two lessons; what lies around is read once.
+        """
+        around, nothing = self._around(lesson), torch.zeros_like(found)
+        latent = [
+            self._latent(torch.cat([self.reader(part, hidden[None]), lesson.depth], dim=1), around)
+            for part, hidden in ((found, lesson.lacking), (nothing, torch.ones_like(lesson.lacking)))
+        ]
+        return torch.cat(latent, dim=1)
 
     def straight_line(self, found: Tensor, lesson: Lesson) -> Tensor:
         """What the readout says, (B, V), of the components `found` (B, d) of the centres."""
