@@ -146,7 +146,7 @@ def test_given_weights_and_no_cohort_train_and_scale_nothing(run):
 def test_scripts_lead_from_gene_sets_to_what_the_image_says(tmp_path):
     run = whole_run(tmp_path)
     target = SAID.format("first")
-    done = snakemake(run, target, "results/samples/first/attention/quadflow.parquet", "--cores", "1")
+    done = snakemake(run, target, SCORES.format("first"), "--cores", "1")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     scores = read_table(run / SCORES.format("first"), PATHWAYS)
     said = read_table(run / target, PATHWAYS)
