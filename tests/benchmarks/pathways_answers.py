@@ -12,7 +12,7 @@ from benchmarks.kept_run import Bench
 from benchmarks.kept_tables import once
 from benchmarks.pathways_data import (
     COLOR,
-    CORRECTED,
+    DEFAULT,
     HISTOGRAM,
     embedded,
     gene_sets,
@@ -150,7 +150,7 @@ def _preset(bench: Bench, method: str):
 
 
 def asked(
-    bench: Bench, problem: Problem, method: str, seed: int, depth: str = CORRECTED
+    bench: Bench, problem: Problem, method: str, seed: int, depth: str = DEFAULT
 ) -> tuple[Path, Path, Cost]:
     """Files of pathways and genes that the model says of the asked section from its H&E alone, and the whole cost."""
     from tissuemake.models.quadflow.predict import predict_pathways

@@ -22,8 +22,8 @@ from tissuemake.models.spot_vectors import SpotVectors, read_spot_vectors
 from tissuemake.pathways.scaling import fit_scaling
 from tissuemake.pathways.scores import score_pathways
 
-# The default target, and the published one: mean z-scores of log CP10k.
-CORRECTED, PUBLISHED = "corrected", "published"
+# The workflow's own kind of score; the others of `DEPTHS` are asked for beside it.
+DEFAULT = "residuals"
 HER2ST = tuple(problem for problem in REAL if problem.name.startswith("her2st"))
 COLOR, HISTOGRAM = "color", "histogram"
 BINS = 16

@@ -13,11 +13,12 @@ import pandas as pd
 from benchmarks.histology_sections import Problem
 from benchmarks.kept_run import Bench
 from benchmarks.pathways_answers import BASELINES, CERTAIN, QUADFLOW, WITHOUT, asked, baseline_answer
-from benchmarks.pathways_data import CORRECTED, HER2ST, PUBLISHED, prepared, scores_of
+from benchmarks.pathways_data import DEFAULT, HER2ST, prepared, scores_of
 from benchmarks.pathways_genes import gene_scores
 from benchmarks.score_rows import Row, rows
 from tissuemake.contracts import FILTERED, PATHWAYS, read_annotations, read_table
 from tissuemake.evaluation.expression_metrics import depth_adjusted_correlations, gene_correlations
+from tissuemake.pathways.values import DEPTHS
 
 PATHWAYS_TEST, ABLATIONS = "pathways from H&E", "ablations"
 TESTS = (PATHWAYS_TEST, ABLATIONS)
@@ -31,7 +32,7 @@ ALIVE = "pathways within 50 to 150 %"
 class Asked(Problem):
     """A problem with one kind of score."""
 
-    depth: str = CORRECTED
+    depth: str = DEFAULT
 
 
 def problems(depths: tuple[str, ...]) -> Iterator[Asked]:
@@ -45,10 +46,10 @@ def parts(test: str) -> Iterator[tuple[Asked, str]]:
     """Problems and methods."""
     if test == ABLATIONS:
         methods = (QUADFLOW, *(f"{QUADFLOW}, {part}" for part in WITHOUT))
-        yield from ((problem, method) for problem in problems((CORRECTED,)) for method in methods)
+        yield from ((problem, method) for problem in problems((DEFAULT,)) for method in methods)
     else:
         methods = (*BASELINES, QUADFLOW)
-        yield from ((problem, method) for problem in problems((CORRECTED, PUBLISHED)) for method in methods)
+        yield from ((problem, method) for problem in problems(DEPTHS) for method in methods)
 
 
 def score(bench: Bench, test: str, problem: Asked, method: str, seed: int) -> Iterator[Row]:

@@ -21,7 +21,7 @@ from benchmarks.pathways_answers import (
     asked,
     baseline_answer,
 )
-from benchmarks.pathways_data import CORRECTED, planted_problem, prepared, scores_of
+from benchmarks.pathways_data import DEFAULT, planted_problem, prepared, scores_of
 from benchmarks.score_rows import Row, costing, rows
 from tissuemake.contracts import FILTERED, PATHWAYS, read_annotations, read_table
 from tissuemake.domains.neighbors import microns
@@ -35,7 +35,7 @@ TEST = "planted programmes"
 MEASURED = {f"measured, {depth}": depth for depth in DEPTHS}
 FROM_IMAGE = (MEAN, POSITION, HISTOGRAM_RIDGE, RIDGE, WIDE_RIDGE)
 # Taught with scores from which depth was not taken.
-OTHERS = {f"{QUADFLOW}, {depth} scores": depth for depth in DEPTHS if depth != CORRECTED}
+OTHERS = {f"{QUADFLOW}, {depth} scores": depth for depth in DEPTHS if depth != DEFAULT}
 INSIDE = "tumour"
 VISIBLE, LOWEST, HIDDEN, PROFILE = "r, seen in H&E", "lowest of these", "r, hidden", "r of border profile"
 # Of the truth without what log library size explains of it.
@@ -57,9 +57,9 @@ def score(bench: Bench, test: str, problem: Problem, method: str, seed: int) -> 
         with costing() as cost:
             said = scores_of(bench, own, own.test, MEASURED[method])
     elif method in FROM_IMAGE:
-        said, cost = baseline_answer(bench, own, CORRECTED, method, seed)
+        said, cost = baseline_answer(bench, own, DEFAULT, method, seed)
     else:
-        pathways, _, cost = asked(bench, own, QUADFLOW, seed, OTHERS.get(method, CORRECTED))
+        pathways, _, cost = asked(bench, own, QUADFLOW, seed, OTHERS.get(method, DEFAULT))
         said = read_table(pathways, PATHWAYS)
     said = said[said.notna().all(axis=1)]
     yield from rows(test, problem.name, method, seed, _scores(bench, own, said), cost)
