@@ -17,13 +17,17 @@ from tissuemake.contracts import (
     read_anndata,
     read_table,
     write_anndata,
+    write_table,
 )
 from tissuemake.errors import InputError
 from tissuemake.evaluation.metrics import pearson
+from tissuemake.models.quadflow import train
 from tissuemake.models.quadflow.architecture import PRESETS, Flows, Weights
 from tissuemake.models.quadflow.predict import load_quadflow, predict_pathways
 from tissuemake.models.quadflow.pretrain import pretrain_quadflow
 from tissuemake.models.store import load_model, weights_hash
+
+check = train.Teacher.validation_step
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +153,32 @@ def test_the_same_seed_gives_the_same_weights_and_checkpoints_go(folder, model, 
     assert weights_hash(other) != weights_hash(model)
 
 
+def test_a_killed_run_goes_on_from_its_checkpoint(folder, model, taught, sets, monkeypatch):
+    class Killed(Exception):
+        pass
+
+    def kill(*_: object, **__: object) -> None:
+        raise Killed
+
+    steps = []
+    loss = train.Teacher.training_step
+    monkeypatch.setattr(
+        train.Teacher, "training_step", lambda self, *rest: steps.append(self.step) or loss(self, *rest)
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            train.Teacher,
+            "validation_step",
+            lambda self, *rest: kill() if self.step > 20 else check(self, *rest),
+        )
+        with pytest.raises(Killed):
+            teach(folder, "killed", taught, sets)
+    assert (folder / "killed checkpoints").is_dir() and steps[-1] == 39
+    where = teach(folder, "killed", taught, sets)
+    assert steps[40:] == list(range(20, 40)), "only what was lost is taught again"
+    assert weights_hash(where) == weights_hash(model)
+
+
 def test_a_gene_outside_all_sets_is_heard_through_the_free_say_alone(folder, taught, sets, asked):
     strict = replace(QUICK, architecture=replace(QUICK.architecture, free=0))
     closed = teach(folder, "closed", taught, sets, custom=strict, flows=["patches_to_patches"])
@@ -200,6 +230,21 @@ def test_cohorts_that_cannot_teach_are_refused(folder, taught, sets):
     with pytest.raises(InputError, match="lacks 3 of the 169") as caught:
         teach(folder, "fewer model", [fewer], sets)
     assert caught.value.code == "other_spots"
+
+
+def test_a_section_whose_panel_has_no_scores_is_left_out(taught, sets):
+    from tissuemake.models.quadflow.cohort import read_cohort
+
+    bare = read_table(taught[1][2], PATHWAYS)[[]]
+    path = taught[1][2].with_name("bare.parquet")
+    write_table(bare, path, PATHWAYS)
+    columns = [[paths[i] for paths in taught] for i in range(3)]
+    columns[2][1] = path
+    assert len(read_cohort(*columns, sets, genes=60).slides) == 1
+    columns[2][0] = path
+    with pytest.raises(InputError) as caught:
+        read_cohort(*columns, sets, genes=60)
+    assert caught.value.code == "no_shared_pathways"
 
 
 def test_another_encoder_is_refused(folder, model, asked):

@@ -62,7 +62,7 @@ def read_cohort(
     genes: int,
     orthologs: str | Path | None = None,
 ) -> Cohort:
-    """Read sections; those with too few patches are left out, and the log says so.
+    """Read sections; those with too few patches, or a panel without scores, are left out, and the log says so.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def read_cohort(
             "There is no section to learn pathways from.",
             "Mark samples 'pretrain' in the sheet.",
         )
-    chosen, images = _with_images(list(zip(filtered, embeddings, scores, strict=True)))
+    chosen, images = _with_images(_scored(list(zip(filtered, embeddings, scores, strict=True))))
     vocabulary = _vocabulary([paths[0] for paths in chosen])
     organism = str(images[0].spots.uns["tissuemake"].get("organism", ""))
     sets = read_gene_sets(gene_sets)
@@ -89,6 +89,15 @@ def read_cohort(
         measured.append(measured_on(paths[0], paths[2], patch, pathways, vocabulary.index))
         slides.append(replace(slide, values=measured[-1].values))
     return Cohort(images, slides, measured, pathways, members, vocabulary[["gene_id"]])
+
+
+def _scored(sections: list[tuple]) -> list[tuple]:
+    """Those of which any set was scored; all of them when none was, so that the error names them."""
+    chosen = [paths for paths in sections if len(columns_of(paths[2]))]
+    for paths in sections if chosen else []:
+        if paths not in chosen:
+            log.warning("%s holds no scores: its section is left out.", paths[2])
+    return chosen or sections
 
 
 def _with_images(sections: list[tuple]) -> tuple[list[tuple], list[SpotVectors]]:
