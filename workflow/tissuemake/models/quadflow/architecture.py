@@ -138,7 +138,7 @@ class Preset:
 PRESETS = {
     "tiny": Preset(
         Architecture(width=128, layers=2, heads=4),
-        # Ten seconds of one core; more steps learn the noise of a few hundred spots.
+        # Six seconds of one core for two sections; more steps learn the noise of a few hundred spots.
         Schedule(steps=100, learning_rate=1e-3, weight_decay=0.1, validate_every=25),
     ),
     "small": Preset(

@@ -39,7 +39,7 @@ INTENDED_USE = (
     "which patches speak for a pathway. For looking, and for choosing what to measure; no measurement, no diagnosis."
 )
 FAILURE_MODES = (
-    "Tissue, or a tumour, that the cohort does not hold: on another patient correlations fall to a half or less.",
+    "Tissue, or a tumour, that the cohort does not hold: on another patient correlations fall to a quarter.",
     "Activities are about the cohort's level in every slide: only the pattern within a slide is read off the image.",
     "Answers are stretched to vary as measured scores do, so their squared error is not the smallest possible.",
     "An activity that the image does not show is answered with something all the same: read the held-out scores.",

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 import torch
 
@@ -196,6 +195,6 @@ def _mean_per_patch(patch: np.ndarray) -> sp.csr_matrix:
     return sp.csr_matrix((1 / count[patch[there]], (patch[there], there)), shape=shape)
 
 
-def columns_of(scores: Path) -> pd.Index:
+def columns_of(scores: Path) -> list[str]:
     """Names of the gene sets that a table of scores has."""
-    return read_table(scores, PATHWAYS).columns.astype(str)
+    return read_table(scores, PATHWAYS).columns.astype(str).tolist()
