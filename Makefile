@@ -7,7 +7,7 @@ CORES ?= 2
 export OMP_NUM_THREADS ?= 1
 export UV_FIND_LINKS := $(PIP_FIND_LINKS)
 
-.PHONY: demo test lint real benchmark clean
+.PHONY: demo test test-slurm lint real benchmark clean
 
 demo: $(INSTALLED)
 	@$(call run_here,$(CORES))
@@ -15,9 +15,13 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@bash tests/install_browser.sh
-	$(BIN)/python -m pytest -n $(CORES) --ignore tests/workflow --ignore tests/real --durations=5
+	$(BIN)/python -m pytest -n $(CORES) --ignore tests/workflow --ignore tests/real --ignore tests/slurm --durations=5
 	@# Whole runs come one after the other: each keeps all cores busy by itself.
-	$(BIN)/python -m pytest tests/workflow tests/real --durations=10
+	$(BIN)/python -m pytest tests/workflow tests/real tests/slurm --durations=10
+
+# Brings up a real SLURM on this host, as root on Debian (it installs packages), and strikes it; elsewhere it says why not.
+test-slurm: $(INSTALLED)
+	TISSUEMAKE_SLURM=1 $(BIN)/python -m pytest tests/slurm/test_faults.py -rs --durations=10
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -78,3 +78,19 @@ def test_no_profile_wipes_what_a_site_sets_by_default(profile):
 
 def test_groups_name_rules_that_are_there():
     assert set(SLURM["groups"]) <= set(SUBMITTED)
+
+
+def test_trainings_are_started_again_and_by_nothing_inside_their_job():
+    """A Snakemake inside the job would do so with the memory that was too little."""
+    for name in WITH_GPU:
+        retried = re.search(r"^ *retries: (.*)$", RULES[name], re.MULTILINE)
+        assert (retried and retried[1]) == ("TRAINING_RETRIES" if name.startswith("pretrain_") else None), (
+            name
+        )
+
+
+def test_the_image_installs_what_the_lock_pins():
+    text = (ROOT / "Dockerfile").read_text()
+    assert "-r requirements.lock" in text and "--no-deps --editable ." in text
+    copied = re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE)
+    assert all((ROOT / name).exists() for line in copied for name in line.split())
