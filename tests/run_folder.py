@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -48,3 +49,15 @@ def share_tissue(source: Path, folder: Path) -> None:
     """Give `folder` the simulated tissue of another run, so that it is not made again."""
     (folder / "results").mkdir(exist_ok=True)
     shutil.copytree(source / "results" / "simulated", folder / "results" / "simulated", symlinks=True)
+
+
+def share_prepared(source: Path, folder: Path, samples: Iterable[str]) -> None:
+    """Give `folder` what another run knows of samples before any of them is analysed, and what embeds their spots."""
+    whole = source / "results"
+    for name in samples:
+        target = folder / "results" / "samples" / name
+        target.mkdir(parents=True)
+        for part in ("check.json", "ingested.h5ad", "filtered.h5ad", "quality.png"):
+            shutil.copy2(whole / "samples" / name / part, target / part)
+        shutil.copytree(whole / "samples" / name / "spot_embeddings", target / "spot_embeddings")
+    shutil.copytree(whole / "references", folder / "results" / "references")

@@ -11,15 +11,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from run_folder import ROOT, SNAKEMAKE, make_run_folder, share_tissue, snakemake
+from run_folder import ROOT, SNAKEMAKE, make_run_folder, share_prepared, share_tissue, snakemake
+from tissuemake.models.sagefm.annotate import annotate_spots, fit_annotation
+from tissuemake.models.sagefm.perturb import perturb_cohort, perturb_spots
 
 pytestmark = pytest.mark.workflow
-# Scripts that the demo's cohort has no need of, and those that no key of its config asks for.
+# Scripts that the demo's cohort has no need of, and those that no key of its config asks for: killed in another run.
 UNUSED = {"simulate_tissue", "fetch_source", "import_spafoundation", "predict_highres"}
-UNASKED = {
-    *(f"{verb}_sagefm" for verb in ("pretrain", "embed", "impute")),
-    *("fit_annotation", "annotate_spots", "perturb_spots", "perturb_cohort"),
-}
+UNASKED = {"fit_annotation", "annotate_spots", "perturb_spots", "perturb_cohort"}
+ASKED = """
+simulation: {{spots: 200}}
+deconvolution: {{methods: [nnls]}}
+models: {{sagefm: {{weights: {model}}}}}
+domains: {{embeddings: [sagefm], annotate: true}}
+perturbation: {{pairs: config/pairs.tsv}}
+"""
+PAIRS = "ligand\treceptor\nCCN1\tITGA5\nTGFB1\tITGB1\nNOT1MEASURED\tITGB1\n"
 
 # Python runs this file first in every job: the first write of each rule dies with its file half written.
 SABOTAGE = """
@@ -72,6 +79,32 @@ def _dense(adata: ad.AnnData) -> np.ndarray:
     return adata.X.toarray() if hasattr(adata.X, "toarray") else np.asarray(adata.X)
 
 
+UNDISTURBED = ("samples/demo-visium/annotation", "samples/demo-visium/perturbation", "perturbation")
+
+
+def undisturbed(folder: Path, model: Path, output: Path) -> Path:
+    """What labels and ligands are without a kill: from the same files, by the functions that the rules call."""
+    results, pairs = folder / "results", folder / "config" / "pairs.tsv"
+    tissue = {"demo-visium": "layered", "demo-tumor": "infiltrated"}
+    files = {name: results / "samples" / name for name in tissue}
+    cohort = [
+        (
+            path / "filtered.h5ad",
+            path / "spot_embeddings" / "sagefm.h5ad",
+            str(results / "simulated" / tissue[name] / "truth" / "visium_zones.tsv"),
+        )
+        for name, path in files.items()
+    ]
+    fit_annotation(cohort, output / "labels")
+    annotation, perturbation = (output / name / "sagefm.parquet" for name in UNDISTURBED[:2])
+    annotate_spots(*cohort[0][:2], output / "labels", annotation)
+    other = output / "other.parquet"
+    for name, path in (("demo-visium", perturbation), ("demo-tumor", other)):
+        perturb_spots(files[name] / "filtered.h5ad", model, path, pairs=pairs)
+    perturb_cohort([perturbation, other], output / "perturbation" / "sagefm.parquet")
+    return output
+
+
 def cohort_only(folder: Path) -> Path:
     """A run folder with the samples that the models of the demo are trained on: enough for every rule."""
     header, *rows = (ROOT / "config" / "samples.tsv").read_text().splitlines()
@@ -79,19 +112,39 @@ def cohort_only(folder: Path) -> Path:
     return make_run_folder(folder, samples="\n".join([header, *trained, ""]), pretrained=True)
 
 
-def test_every_rule_survives_a_kill_in_the_middle_of_its_write(tmp_path, demo):
-    folder = cohort_only(tmp_path / "run")
-    share_tissue(demo, folder)
-    hook, killed = tmp_path / "hook", tmp_path / "killed"
+def run_killing(folder: Path, scratch: Path, *targets: str) -> set[str]:
+    """Run the workflow while the first write of every rule is killed; return the scripts that were."""
+    hook, killed = scratch / "hook", scratch / "killed"
     hook.mkdir()
     killed.mkdir()
     (hook / "sitecustomize.py").write_text(SABOTAGE)
-    done = snakemake(folder, "--retries", "1", PYTHONPATH=str(hook), KILLED_RULES=str(killed))
+    done = snakemake(folder, "--retries", "1", *targets, PYTHONPATH=str(hook), KILLED_RULES=str(killed))
     assert done.returncode == 0, done.stderr[-4000:]
+    return {path.name for path in killed.iterdir()}
+
+
+def test_every_rule_survives_a_kill_in_the_middle_of_its_write(tmp_path, demo):
+    folder = cohort_only(tmp_path / "run")
+    share_tissue(demo, folder)
+    killed = run_killing(folder, tmp_path)
     scripts = {path.stem for path in (ROOT / "workflow" / "scripts").glob("*.py")}
-    assert {path.name for path in killed.iterdir()} >= scripts - UNUSED - UNASKED
+    assert killed >= scripts - UNUSED - UNASKED
     parts = ("samples/demo-visium", "references", "delivery/demo-visium")
     same_results(demo / "results", folder / "results", parts)
+
+
+def test_so_do_the_rules_that_only_a_key_of_ones_own_asks_for(tmp_path, demo):
+    folder = cohort_only(tmp_path / "run")
+    model = demo / "results" / "models" / "sagefm"
+    (folder / "config" / "config.yaml").write_text(ASKED.format(model=model))
+    (folder / "config" / "pairs.tsv").write_text(PAIRS)
+    share_tissue(demo, folder)
+    share_prepared(demo, folder, ("demo-visium", "demo-tumor"))
+    annotated = "results/samples/demo-visium/annotation/sagefm.parquet"
+    killed = run_killing(folder, tmp_path, annotated, "results/perturbation/sagefm.parquet")
+    # Nothing else had to be made again.
+    assert UNASKED <= killed <= UNASKED | {"collect_checks"}
+    same_results(undisturbed(folder, model, tmp_path / "whole"), folder / "results", UNDISTURBED)
 
 
 def test_killed_snakemake_goes_on_where_it_was(tmp_path, demo):
