@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from tissuemake.models.gather import gather_rows
 from tissuemake.models.quadflow.architecture import Flows
 from tissuemake.models.quadflow.neighbors import Around
 
@@ -118,7 +119,7 @@ class FlowAttention(nn.Module):
             blocks.append(score + bias[:, None])
         if "patches_to_patches" in self.bias:
             index, bias = self._graph(around, rows, len(query))
-            score = torch.einsum("nhd,nkhd->nhk", query, patch_keys[0][index])
+            score = torch.einsum("nhd,nkhd->nhk", query, gather_rows(patch_keys[0], index))
             blocks.append(score + bias)
         share = torch.softmax(torch.cat(blocks, dim=2), dim=2)
         mixed, told = 0.0, None
@@ -127,7 +128,7 @@ class FlowAttention(nn.Module):
             mixed = torch.einsum("nhk,khd->nhd", told, pathway_keys[1])
         if "patches_to_patches" in self.bias:
             local = share[:, :, -index.shape[1] :]
-            mixed = mixed + torch.einsum("nhk,nkhd->nhd", local, patch_keys[1][index])
+            mixed = mixed + torch.einsum("nhk,nkhd->nhd", local, gather_rows(patch_keys[1], index))
         return mixed.flatten(1), told
 
     def _graph(self, around: Around, rows: slice, count: int) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from tissuemake.models.gather import gather_rows
 from tissuemake.models.quadflow.neighbors import Around
 
 # Fewer spots than this have no correlation worth a gradient; with two it is always 1.
@@ -32,4 +33,4 @@ def roughness(said: Tensor, around: Around) -> Tensor:
     if not there.any():
         return said.sum() * 0
     centre, place = torch.nonzero(there, as_tuple=True)
-    return (said[centre] - said[around.index[centre, place]]).square().mean()
+    return (gather_rows(said, centre) - gather_rows(said, around.index[centre, place])).square().mean()

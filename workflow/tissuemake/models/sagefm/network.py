@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from tissuemake.models.gather import gather_rows
 from tissuemake.models.sagefm.architecture import Architecture
 from tissuemake.models.sagefm.lessons import Lesson
 from tissuemake.models.sagefm.reading import Loadings, components, linear_features
@@ -71,9 +72,7 @@ class Surroundings(nn.Module):
         share = torch.softmax(score, dim=1).nan_to_num(0.0)
         if not len(nodes):
             return self.join(nodes.new_zeros(len(share), self.join.in_features))
-        # Indexing by brackets adds gradients up in whatever order threads come: index_select has one order.
-        values = self.value(nodes).index_select(0, lesson.index.clamp(min=0).flatten())
-        values = values.view(*lesson.index.shape, -1)
+        values = gather_rows(self.value(nodes), lesson.index.clamp(min=0))
         mean = torch.einsum("bkh,bkw->bhw", share, values)
         return self.join(mean.flatten(1))
 
