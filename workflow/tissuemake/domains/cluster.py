@@ -12,7 +12,6 @@ from tissuemake.contracts import DOMAINS, FILTERED, SPOT_EMBEDDINGS, read_anndat
 from tissuemake.domains.clusterers import leiden_labels, mixture_labels
 from tissuemake.domains.image_features import image_embedding, join_blocks, read_tile_vectors
 from tissuemake.domains.neighbors import microns, neighborhood_mean, neighborhood_radius
-from tissuemake.domains.smoothing import neighborhood_size
 from tissuemake.errors import InputError
 from tissuemake.expression import most_variable
 from tissuemake.provenance import measured
@@ -24,8 +23,6 @@ COMPONENTS = 15
 VARIABLE_GENES = 2000
 # A cell or a bin tells its type, not its domain: there the neighbourhood counts more, as BANKSY advises.
 NEIGHBORHOOD_WEIGHT = {"spot": 0.5, "bin": 0.8, "cell": 0.8}
-# Of the radius of the neighbourhood: with all of the second ring, about what a model of spots looks at.
-TWO_RINGS = 1.25
 
 
 def cluster_domains(
@@ -57,8 +54,7 @@ def cluster_domains(
         Model → ``spot_embeddings/{model}.h5ad``. Each gives a column ``{model}``: mixtures on the embedding as it
         is, not smoothed any further (`clusterers.mixture_labels`).
     domains
-        How many the mixtures find; None: as many as `clusterers.choose_domains` says, where a spot counts for as
-        much as its share of a neighbourhood.
+        How many the mixtures find; None: as many as `clusterers.choose_domains` says.
 
     Raises
     ------
@@ -80,10 +76,9 @@ def cluster_domains(
         provenance.update(radius_um=round(radius, 3), neighborhood_weight=weight)
         for encoder, path in embeddings.items():
             labels |= image_domains(encoder, path, adata.obs_names, expression, resolution, seed)
-        shared = float(np.median(neighborhood_size(positions, TWO_RINGS * radius)))
         for model, path in spot_embeddings.items():
             vectors = read_spot_embedding(path, adata.obs_names)
-            labels[model] = mixture_labels(vectors, domains, seed, shared=shared)
+            labels[model] = mixture_labels(vectors, domains, seed)
         provenance["encoders"] = [encoder for encoder in embeddings if encoder in labels]
     write_table(pd.DataFrame(labels, index=adata.obs_names), output, DOMAINS, provenance)
 
