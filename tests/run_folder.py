@@ -13,7 +13,11 @@ SPOTS = 200
 PRETRAINED = (
     "models: {sparank: {images: color}}",
     "histology: {encoders: [color, spafoundation], tumor_labels: [tumour]}",
+    "domains: {embeddings: [sagefm]}",
+    "pathways: {gene_sets: 'simulated://layered/truth/programmes.gmt'}",
+    "imputation: {methods: [reference, neighbors, sagefm, combined], held_out_genes: 50}",
 )
+QUICK = ("deconvolution: {methods: [nnls_rescaled, nnls]}", "imputation: {held_out_genes: 50}")
 
 
 def snakemake(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -34,8 +38,8 @@ def make_run_folder(
     `pretrained` methods take minutes of training: only tests that look at them, or at every rule, run them.
     """
     (folder / "config").mkdir(parents=True)
-    lines = [f"simulation: {{spots: {SPOTS}}}", "imputation: {held_out_genes: 50}"]
-    lines += PRETRAINED if pretrained else ["deconvolution: {methods: [nnls_rescaled, nnls]}"]
+    lines = [f"simulation: {{spots: {SPOTS}, programmes: 8}}"]
+    lines += PRETRAINED if pretrained else QUICK
     (folder / "config" / "config.yaml").write_text("\n".join(lines) + "\n")
     for name, text in (("samples.tsv", samples), ("references.tsv", references)):
         if text is None:

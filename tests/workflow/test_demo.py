@@ -34,7 +34,15 @@ def test_every_file_keeps_its_contract(demo, sample):
         imputed = contracts.read_anndata(folder / f"imputed/{method}.h5ad", contracts.IMPUTED)
         assert imputed.var["held_out_r"].notna().sum() >= 10
     domains = contracts.read_table(folder / "domains.parquet", contracts.DOMAINS)
-    assert domains["spatial"].nunique() > 1
+    assert domains["spatial"].nunique() > 1 and domains["sagefm"].notna().all()
+    spatial = contracts.read_anndata(folder / "imputed/sagefm.h5ad", contracts.IMPUTED)
+    # Both donors of the demo teach the model: what it says of them is no held-out score.
+    assert spatial.uns["tissuemake"]["pretrained_on_this_donor"] and spatial.var["held_out_r"].isna().all()
+    assert (spatial.X.std(axis=0) > 0).mean() > 0.9
+    combined = contracts.read_anndata(folder / "imputed/combined.h5ad", contracts.IMPUTED)
+    assert set(combined.var["method"]) <= {"reference", "neighbors", "sagefm"}
+    pathways = contracts.read_table(folder / "pathways/measured.parquet", contracts.PATHWAYS)
+    assert list(pathways.index) == list(filtered.obs_names)
     for name, contract in (
         ("moran", contracts.MORAN),
         ("neighborhood_enrichment", contracts.NEIGHBORHOOD),
@@ -43,6 +51,12 @@ def test_every_file_keeps_its_contract(demo, sample):
         assert len(contracts.read_table(folder / f"statistics/{name}.parquet", contract))
     assert len(contracts.read_table(folder / "tiles.arrow", contracts.TILES))
     assert "http" not in _remote_references((folder / "report.html").read_text())
+
+
+def test_domains_are_found_in_what_the_spatial_model_says(demo):
+    folders = [demo / "results" / "samples" / sample for sample in SAMPLES]
+    tables = [contracts.read_table(folder / "domains.parquet", contracts.DOMAINS) for folder in folders]
+    assert max(table["sagefm"].nunique() for table in tables) > 1
 
 
 @pytest.mark.parametrize("sample", PICTURED)
@@ -56,6 +70,10 @@ def test_genes_and_tumour_are_predicted_from_the_image(demo, sample):
         assert imputed.var["held_out_r"].median() > 0.05
         tumor = contracts.read_table(folder / f"tumor/{encoder}.parquet", contracts.TUMOR)
         assert tumor["probability"].between(0, 1).all()
+    said = contracts.read_table(folder / "pathways/quadflow.parquet", contracts.PATHWAYS)
+    planted = pd.read_csv(_truth(demo, sample) / "visium_programmes.tsv", sep="\t", index_col=0)
+    r = said.corrwith(planted.loc[said.index, said.columns])
+    assert r.drop("PLANTED_4_HIDDEN", errors="ignore").median() > 0.3
 
 
 @pytest.mark.parametrize("sample", SHARE_TILES)
@@ -66,6 +84,11 @@ def test_genes_of_bins_and_cells_are_predicted_from_the_tile_they_lie_on(demo, s
         assert imputed.var["held_out_r"].nlargest(20).mean() > 0.05
         assert imputed.uns["tissuemake"]["head"] == "without donor-0"
     assert not (folder / "tumor").exists()
+
+
+def _truth(demo: Path, sample: str) -> Path:
+    zones = "infiltrated" if sample == "demo-tumor" else "layered"
+    return demo / "results" / "simulated" / zones / "truth"
 
 
 def _remote_references(page: str) -> str:

@@ -12,7 +12,7 @@ rule fetch_gene_sets:
         runtime=minutes(0, 15),
     params:
         cell=config["pathways"]["gene_sets"],
-        receipt=sources.receipt(GENE_SETS),
+        receipt=lambda wildcards: sources.receipt(GENE_SETS),
     script:
         "../scripts/fetch_gene_sets.py"
 
