@@ -117,7 +117,7 @@ def _cell(names, values, i, j, side, margin, limit, unit) -> Markup:
         x + side / 2,
         y + side / 2 + 4,
         "#ffffff" if is_dark(colour) else "#111111",
-        f"{value:.0f}".replace("-", "−"),
+        f"{round(float(value))}".replace("-", "−"),
     )
     return rect + text
 
