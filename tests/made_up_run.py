@@ -1,7 +1,8 @@
 """Runs of which Snakemake is told that much is done: what a change asks for, without computing anything."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -73,3 +74,25 @@ def plan(run: Path, *targets: str) -> dict[str, str]:
         re.findall(r"(?:^(?:localrule|rule|checkpoint) |\n    wildcards: )([^:\n]+)", job) for job in jobs
     )
     return {" ".join(name): job for name, job in zip(names, jobs, strict=True)}
+
+
+@contextmanager
+def as_it_was(run: Path) -> Iterator[None]:
+    """Undo, at the end of the block, what was done to the sheets and the config of a run."""
+    kept = {path: path.read_text() for path in (run / "config").iterdir()}
+    yield
+    for path, text in kept.items():
+        path.write_text(text)
+
+
+def change(run: Path, sample: str, **cells: str) -> None:
+    """Write `cells` into the row of a sample."""
+    path = run / "config" / "samples.tsv"
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    table.loc[table["sample"] == sample, list(cells)] = list(cells.values())
+    table.to_csv(path, sep="\t", index=False)
+
+
+def trained(jobs: dict[str, str]) -> list[str]:
+    """Jobs that train or fit something, of those that `plan` returned."""
+    return [job for job in jobs if "pretrain" in job or "fit_" in job or "collect_cohort" in job]

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from made_up_run import add, configure, made_up_run, plan
+from made_up_run import add, as_it_was, change, configure, made_up_run, plan, trained
 from models.quadflow import toy_slides
 from run_folder import snakemake
 from tissuemake.contracts import EMBEDDINGS, FILTERED, PATHWAYS, read_table, write_anndata
@@ -48,21 +47,8 @@ def cohort(tmp_path_factory) -> Path:
 @pytest.fixture
 def run(cohort) -> Path:
     """The run as it was made, whatever the test does to its sheets and config."""
-    kept = {path: path.read_text() for path in (cohort / "config").iterdir()}
-    yield cohort
-    for path, text in kept.items():
-        path.write_text(text)
-
-
-def change(run: Path, sample: str, **cells: str) -> None:
-    path = run / "config" / "samples.tsv"
-    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    table.loc[table["sample"] == sample, list(cells)] = list(cells.values())
-    table.to_csv(path, sep="\t", index=False)
-
-
-def trained(jobs: dict[str, str]) -> list[str]:
-    return [job for job in jobs if "pretrain" in job or "fit_" in job or "collect_cohort" in job]
+    with as_it_was(cohort):
+        yield cohort
 
 
 def test_another_sample_is_scored_and_read_and_nothing_is_trained_or_scaled(run):
