@@ -11,9 +11,9 @@ from tissuemake.contracts import FILTERED, SPOT_EMBEDDINGS, read_anndata, write_
 from tissuemake.device import Device, given_device
 from tissuemake.errors import InputError
 from tissuemake.models.sagefm.architecture import Architecture
+from tissuemake.models.sagefm.build import build_network, neighborhood, rings_of
 from tissuemake.models.sagefm.lessons import Pupil
 from tissuemake.models.sagefm.network import RingNetwork
-from tissuemake.models.sagefm.pretrain import build_network, neighborhood, rings_of
 from tissuemake.models.sagefm.reading import Loadings
 from tissuemake.models.sagefm.section import Section, read_section
 from tissuemake.models.store import load_model, weights_hash

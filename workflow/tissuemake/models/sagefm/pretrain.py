@@ -7,7 +7,7 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tissuemake import __version__
 from tissuemake.contracts import FILTERED, read_anndata
@@ -21,11 +21,8 @@ from tissuemake.models.checkpoints import discard_checkpoints
 from tissuemake.models.curve import Curve
 from tissuemake.models.held_out import donor_of
 from tissuemake.models.sagefm.architecture import GRAPHS, PRESETS, Architecture, Preset
-from tissuemake.models.sagefm.clique import NODES, CliqueNetwork
-from tissuemake.models.sagefm.graph import Neighborhood, cliques, neighborhood_of
+from tissuemake.models.sagefm.build import build_network, neighborhood, rings_of
 from tissuemake.models.sagefm.lessons import Pupil
-from tissuemake.models.sagefm.network import RingNetwork
-from tissuemake.models.sagefm.reading import Loadings
 from tissuemake.models.sagefm.readout import solve_readout
 from tissuemake.models.sagefm.section import Section, read_section
 from tissuemake.models.sagefm.train import log_statistics, principal_loadings, train_network
@@ -134,25 +131,6 @@ def pretrain_sagefm(
     }
     save_model(output, state, config, _card(preset, graph, hashes, curve, held_out), curve)
     discard_checkpoints(Path(checkpoints))
-
-
-def build_network(
-    shape: Architecture, loadings: Loadings, mean: Tensor, sd: Tensor, readout: Tensor | None = None
-) -> nn.Module:
-    """Return the network of `shape` with weights as torch's generator draws them."""
-    return CliqueNetwork(mean, sd) if shape.graph == "clique" else RingNetwork(shape, loadings, readout)
-
-
-def rings_of(shape: Architecture) -> int:
-    """How many rings have a mean of their own: a clique is one."""
-    return 1 if shape.graph == "clique" else shape.rings
-
-
-def neighborhood(adata: ad.AnnData, shape: Architecture) -> Neighborhood:
-    """Who lies around whom, as the network of `shape` wants it."""
-    if shape.graph == "clique":
-        return cliques(np.asarray(adata.obsm["spatial"], dtype=float), k=NODES)
-    return neighborhood_of(adata, rings=shape.rings)
 
 
 def _chosen(preset: str, graph: str, custom: Preset | None) -> Preset:
