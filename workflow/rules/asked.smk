@@ -1,6 +1,14 @@
 # What the config asks of each sample, by which methods and models, and which files these are.
 
 
+def model_files(folder):
+    """What a job that uses a model waits for: its config.json names the hash of the weights and is written last.
+
+    So weights that were only copied or touched run nothing again, at any size.
+    """
+    return [ancient(f"{folder}/{MODEL_FILES[0]}"), f"{folder}/{MODEL_FILES[1]}"]
+
+
 def deconvolution_methods(sample):
     """All methods for a sample with a reference; without one those that bring their types along."""
     methods = config["deconvolution"]["methods"]
@@ -20,7 +28,7 @@ def sparank_files(wildcards):
     folder = sparank_model(wildcards)
     return branch(
         SPARANK["weights"] == PRETRAIN or on_disk(folder),
-        then=[f"{folder}/{name}" for name in MODEL_FILES[:2]],
+        then=model_files(folder),
         otherwise=[],
     )
 
@@ -114,7 +122,7 @@ def head(kind):
 
     def files(wildcards):
         folder = f"{HISTOLOGY['heads'] or 'results/models'}/{kind}-{wildcards.encoder}"
-        return [f"{folder}/{name}" for name in MODEL_FILES[:2]]
+        return model_files(folder)
 
     return files
 
@@ -129,9 +137,7 @@ def spafoundation_files(wildcards):
     """The files of that model that a job waits for; a model of the hub has none here."""
     folder = spafoundation_model()
     made = folder != SPAFOUNDATION["weights"]
-    return branch(
-        made or on_disk(folder), then=[f"{folder}/{name}" for name in MODEL_FILES[:2]], otherwise=[]
-    )
+    return branch(made or on_disk(folder), then=model_files(folder), otherwise=[])
 
 
 def sagefm_model():
@@ -144,7 +150,7 @@ def sagefm_files(wildcards):
     folder = sagefm_model()
     return branch(
         SAGEFM["weights"] == PRETRAIN or on_disk(folder),
-        then=[f"{folder}/{name}" for name in MODEL_FILES[:2]],
+        then=model_files(folder),
         otherwise=[],
     )
 
@@ -187,7 +193,7 @@ def quadflow_files(wildcards):
     folder = quadflow_model()
     return branch(
         QUADFLOW["weights"] == PRETRAIN or on_disk(folder),
-        then=[f"{folder}/{name}" for name in MODEL_FILES[:2]],
+        then=model_files(folder),
         otherwise=[],
     )
 

@@ -17,12 +17,14 @@ from tissuemake.configuration import (
     PRETRAIN,
     check_cohort,
     check_heads,
+    check_history,
     check_models,
     complete_config,
     is_checkpoint,
 )
 from tissuemake.errors import InputError
 from tissuemake.pathways.library import library_source
+from tissuemake.pins import check_pins
 from tissuemake.sheets import read_references, read_samples, target_organism
 
 try:
@@ -33,6 +35,9 @@ try:
     COHORT = [name for name, row in SHEET.rows.items() if row.pretrain]
     check_cohort(config, COHORT)
     check_heads(config["histology"])
+    check_history(config["report"]["history"], own="results/report/quality.tsv")
+    if workflow.is_main_process:
+        check_pins(config["models"])
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

@@ -7,7 +7,9 @@ from tissuemake.logs import logged
 with logged(snakemake.log[0]):
     from tissuemake.device import requested_gpus
     from tissuemake.models.sparank.deconvolve import deconvolve_sparank
+    from tissuemake.models.store import check_pinned
 
+    check_pinned("sparank", snakemake.params.model, snakemake.config["models"]["sparank"])
     deconvolve_sparank(
         Path(snakemake.input.filtered),
         snakemake.params.model,

@@ -7,7 +7,9 @@ from tissuemake.logs import logged
 with logged(snakemake.log[0]):
     from tissuemake.device import requested_gpus
     from tissuemake.models.spafoundation.encode import embed_spafoundation
+    from tissuemake.models.store import check_pinned
 
+    check_pinned("spafoundation", snakemake.params.model, snakemake.config["models"]["spafoundation"])
     embed_spafoundation(
         Path(snakemake.input.tiles),
         snakemake.params.model,

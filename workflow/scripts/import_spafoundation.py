@@ -6,5 +6,8 @@ from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
     from tissuemake.models.spafoundation.published import import_checkpoint
+    from tissuemake.pins import refuse_changed
 
-    import_checkpoint(Path(snakemake.input.checkpoint), Path(snakemake.output.model[0]).parent)
+    checkpoint = Path(snakemake.input.checkpoint)
+    refuse_changed("spafoundation", checkpoint, snakemake.config["models"]["spafoundation"])
+    import_checkpoint(checkpoint, Path(snakemake.output.model[0]).parent)

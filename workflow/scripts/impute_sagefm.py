@@ -7,7 +7,9 @@ from tissuemake.logs import logged
 with logged(snakemake.log[0]):
     from tissuemake.device import requested_gpus
     from tissuemake.models.sagefm.impute import impute_sagefm
+    from tissuemake.models.store import check_pinned
 
+    check_pinned("sagefm", snakemake.params.model, snakemake.config["models"]["sagefm"])
     impute_sagefm(
         Path(snakemake.input.filtered),
         snakemake.params.model,

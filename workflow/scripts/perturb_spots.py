@@ -7,7 +7,9 @@ from tissuemake.logs import logged
 with logged(snakemake.log[0]):
     from tissuemake.device import requested_gpus
     from tissuemake.models.sagefm.perturb import perturb_spots
+    from tissuemake.models.store import check_pinned
 
+    check_pinned("sagefm", snakemake.params.model, snakemake.config["models"]["sagefm"])
     perturb_spots(
         Path(snakemake.input.filtered),
         snakemake.params.model,

@@ -7,7 +7,9 @@ from tissuemake.logs import logged
 with logged(snakemake.log[0]):
     from tissuemake.device import requested_gpus
     from tissuemake.models.quadflow.predict import predict_pathways
+    from tissuemake.models.store import check_pinned
 
+    check_pinned("quadflow", snakemake.params.model, snakemake.config["models"]["quadflow"])
     predict_pathways(
         Path(snakemake.input.embeddings),
         snakemake.params.model,

@@ -53,9 +53,10 @@ def complete_config(config: dict, schema: dict | None = None) -> dict:
     check_source(completed["perturbation"]["pairs"], "perturbation.pairs", "config")
     check_source(completed["pathways"]["gene_sets"], "pathways.gene_sets", "config")
     for settings in completed["models"].values():
-        settings["weights"] = os.path.expandvars(settings["weights"])
+        settings["weights"] = _within_run(os.path.expandvars(settings["weights"]))
     for name in ("weights", "heads"):
         completed["histology"][name] = os.path.expandvars(completed["histology"][name])
+    completed["report"]["history"] = [os.path.expandvars(path) for path in completed["report"]["history"]]
     return completed
 
 
@@ -164,6 +165,35 @@ def check_heads(histology: dict) -> None:
                 f"config: histology.{key} is '{folder}', which is no folder.",
                 f"{unset_variables(folder)}Correct the path (relative ones start at the run folder), or empty it.",
             )
+
+
+def check_history(history: list[str], own: str) -> None:
+    """Refuse quality tables of earlier runs that are not there, or the one that this run writes (`own`).
+
+    Raises
+    ------
+    InputError
+        ``missing_history``, ``own_history``, naming the key.
+    """
+    for path in history:
+        if Path(path).resolve() == Path(own).resolve():
+            raise InputError(
+                "own_history",
+                f"config: report.history names '{path}', which this run writes itself.",
+                "Leave it out, or name a copy of it; samples that stand in both count once.",
+            )
+        if not Path(path).is_file():
+            raise InputError(
+                "missing_history",
+                f"config: report.history names '{path}', which is no file.",
+                f"{unset_variables(path)}Name the quality.tsv of another run, or leave it out.",
+            )
+
+
+def _within_run(path: str) -> str:
+    """Return a path below the run folder relative to it, so that naming a model that was made here changes no job."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def _refuse_unknown(config: object, schema: dict, prefix: str) -> None:

@@ -13,10 +13,11 @@ from tissuemake import hub
 from tissuemake.errors import InputError
 from tissuemake.files import atomic, read_json, remove, sha256, write_json, write_text
 from tissuemake.models.curve import Curve
+from tissuemake.pins import CONFIG, WEIGHTS, is_pinned, refuse_changed
 
 FORMAT = 1
 KINDS = ("sparank", "spafoundation", "sagefm", "quadflow", "expression", "tumor", "annotation")
-WEIGHTS, CONFIG, TRAINING, CARD = "model.safetensors", "config.json", "training.parquet", "README.md"
+TRAINING, CARD = "training.parquet", "README.md"
 FILES = (WEIGHTS, CONFIG, TRAINING, CARD)
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
@@ -100,6 +101,25 @@ def load_model(where: str | Path, kind: str | None = None) -> tuple[dict[str, Te
         return load_file(folder / WEIGHTS), config
     except (SafetensorError, OSError) as error:
         raise _unreadable(folder / WEIGHTS, error) from error
+
+
+def check_pinned(name: str, where: str, settings: dict) -> None:
+    """Refuse a pinned model that changed since the run began, or came from the hub as another.
+
+    Parameters
+    ----------
+    name, settings
+        The model's key in ``models`` of the config, and what stands there.
+    where
+        What a job is about to load; only what ``weights`` names is pinned, not what was made of it.
+
+    Raises
+    ------
+    InputError
+        Those of `pins.refuse_changed`, and for a hub id those of `hub.download`.
+    """
+    if is_pinned(settings) and where == settings["weights"]:
+        refuse_changed(name, _find(where), settings)
 
 
 def weights_hash(folder: str | Path) -> str:
