@@ -6,7 +6,7 @@ import pytest
 from reporting.browser import DESKTOP, PHONE, chromium, console_errors, open_page, overflow, requested
 from reporting.toy_tissue import SAMPLE, Toy
 from tissuemake import contracts, files
-from tissuemake.reporting import cohort_page, pages
+from tissuemake.reporting import cohort_rows, pages
 from tissuemake.reporting.cohort_page import read_evaluations, report_cohort
 from tissuemake.reporting.sample_page import report_sample
 
@@ -74,7 +74,7 @@ def test_a_row_says_which_model_was_used_and_what_it_did_not_know(results, toy):
     assert f"{pages.number(100 * table['unknown'].mean(), 2)}% unknown" in html
     assert "sparank-atlas" in html
     assert f"weights {files.sha256(toy.model / 'model.safetensors')[:12]}…" in html
-    types = cohort_page.models_used(
+    types = cohort_rows.models_used(
         {"nnls": contracts.read_table(toy.proportions["nnls"], contracts.PROPORTIONS)}
     )
     assert types == []
@@ -82,7 +82,7 @@ def test_a_row_says_which_model_was_used_and_what_it_did_not_know(results, toy):
 
 def test_unknown_is_no_main_cell_type_and_shifts_no_colour():
     shares = pd.DataFrame({"A": [0.2, 0.1], "unknown": [0.7, 0.6], "B": [0.1, 0.3]}, index=["x", "y"])
-    top, dominant = cohort_page.dominant_types(shares)
+    top, dominant = cohort_rows.dominant_types(shares)
     assert [name for name, _ in top] == ["B", "A"]
     assert list(dominant.cat.categories) == ["B", "A", "unknown"]
 

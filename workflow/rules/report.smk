@@ -71,12 +71,15 @@ rule report_cohort:
         domains=lambda wildcards: collect("results/samples/{sample}/domains.parquet", sample=passed_samples()),
         evaluation=collect("results/evaluation/{task}.parquet", task=TASKS),
         perturbation=branch(PAIRS, then="results/perturbation/sagefm.parquet", otherwise=[]),
+        history=config["report"]["history"],
     output:
         page=report(
             "results/report/index.html",
             caption="../report/cohort.rst",
             category="Cohort",
         ),
+        quality="results/report/quality.tsv",
+        multiqc=directory("results/report/multiqc"),
     log:
         "logs/report.log",
     conda:
@@ -87,5 +90,7 @@ rule report_cohort:
     params:
         rows={name: row.as_dict() for name, row in SAMPLES.items()},
         rejected=SHEET.rejected,
+        # No input: each job writes one when it ends, those after this page as well.
+        benchmarks="benchmarks",
     script:
         "../scripts/report_cohort.py"

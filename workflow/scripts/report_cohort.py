@@ -23,6 +23,10 @@ with logged(snakemake.log[0]):
         perturbation={"sagefm": Path(str(snakemake.input.perturbation))}
         if snakemake.input.perturbation
         else {},
+        history=[Path(path) for path in snakemake.input.history],
+        benchmarks=Path(snakemake.params.benchmarks),
         output=Path(snakemake.output.page),
+        quality=Path(snakemake.output.quality),
+        multiqc=Path(snakemake.output.multiqc),
         **by_method,
     )

@@ -1,51 +1,21 @@
-"""The page of the cohort: a row per sample, failed ones in red with what to do, and who won at which task."""
+"""The page of the cohort: a row per sample, quality against the facility's past, what the run cost, who won."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from urllib.parse import quote
 
-import anndata as ad
 import pandas as pd
 
 from tissuemake import contracts, files
-from tissuemake.contracts import UNKNOWN, type_columns
 from tissuemake.reporting import pages, scores
-from tissuemake.reporting.comparison import doubts
+from tissuemake.reporting.cohort_rows import ORDER, Entry, SampleFiles, rejected_entry, sample_entry
+from tissuemake.reporting.control_charts import Chart, control_charts, flags_of
+from tissuemake.reporting.control_figures import drawn
+from tissuemake.reporting.multiqc import write_custom_content
+from tissuemake.reporting.quality_table import as_table, read_history, write_quality
+from tissuemake.reporting.runtime import Job, costs, read_benchmarks
 from tissuemake.reporting.spot_models import clearest_pairs
-from tissuemake.reporting.thumbnail import draw_thumbnail
-from tissuemake.reporting.type_layers import by_abundance
-
-ORDER = {"fail": 0, "warn": 1, "pass": 2}
-DOMINANT = 3
-UNFINISHED = {
-    "level": "fail",
-    "code": "unfinished",
-    "message": "The check passed, but a later step did not finish.",
-    "remedy": "Look at the last lines of its log under logs/, mend what it names, and run again.",
-}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One row of the cohort's table."""
-
-    name: str
-    status: str
-    row: dict
-    findings: list[dict]
-    link: str = ""
-    thumbnail: str = ""
-    numbers: dict = field(default_factory=dict)
-    dominant: list[tuple[str, float]] = field(default_factory=list)
-    best: dict | None = None
-    models: list[dict] = field(default_factory=list)
-
-    @property
-    def rank(self) -> int:
-        """Where the row stands: failures first, then warnings."""
-        return ORDER.get(self.status, 2)
+from tissuemake.reporting.thumbnail import Stamp, stamp_for
 
 
 def report_cohort(
@@ -61,8 +31,12 @@ def report_cohort(
     output: Path,
     title: str = "Cohort",
     perturbation: Mapping[str, Path] = MappingProxyType({}),
+    history: list[Path] | tuple[Path, ...] = (),
+    benchmarks: Path | None = None,
+    quality: Path | None = None,
+    multiqc: Path | None = None,
 ) -> None:
-    """Write the cohort's page.
+    """Write the cohort's page, and beside it its quality table and what MultiQC reads.
 
     Parameters
     ----------
@@ -82,39 +56,101 @@ def report_cohort(
         Sample → (method →) file, for dominant types, time and memory.
     perturbation
         Model → pairs of ligand and target, the sections of the cohort combined.
+    history
+        Quality tables of other runs, the oldest first.
+    benchmarks
+        The run's folder of Snakemake's benchmarks.
+    quality, multiqc
+        Where to write the quality table, and the folder for MultiQC, if wanted.
     """
     evaluation = read_evaluations(evaluations)
-    entries = [_rejected(name, finding) for name, finding in rejected.items()]
-    for sample, path in checks.items():
-        entries.append(
-            _entry(
-                sample,
-                files.read_json(path),
-                rows.get(sample, {}),
-                evaluation[evaluation["sample"] == sample],
-                filtered.get(sample),
-                proportions.get(sample, {}),
-                imputed.get(sample, {}),
-                domains.get(sample),
+    of_sample = dict(tuple(evaluation.groupby("sample"))) if len(evaluation) else {}
+    picture = stamp_for(len(filtered))
+    # In the order of the sheet, which is that of the quality table; the page begins with what went wrong.
+    entries = [
+        sample_entry(
+            sample,
+            files.read_json(path),
+            rows.get(sample, {}),
+            SampleFiles(
+                filtered[sample], proportions.get(sample, {}), imputed.get(sample, {}), domains.get(sample)
             )
+            if sample in filtered
+            else None,
+            of_sample.get(sample, evaluation.iloc[:0]),
+            picture,
         )
-    entries.sort(key=lambda entry: (entry.rank, entry.name))
-    html = pages.render(
+        for sample, path in checks.items()
+    ] + [rejected_entry(name, finding) for name, finding in rejected.items()]
+    table = as_table([entry.quality for entry in entries])
+    charts = control_charts(table, read_history(list(history)))
+    flags = flags_of(charts)
+    table["outlier"] = ["; ".join(flag.said for flag in flags.get(name, [])) for name in table["sample"]]
+    if quality:
+        write_quality(table, quality)
+    if multiqc:
+        write_custom_content(
+            table, {entry.name: entry.dropped for entry in entries if entry.dropped}, multiqc
+        )
+    html = cohort_html(
+        entries,
+        charts,
+        title=title,
+        picture=picture,
+        evaluation=evaluation,
+        jobs=read_benchmarks(benchmarks, set(rows)) if benchmarks else [],
+        perturbation={
+            model: contracts.read_table(path, contracts.PERTURBATION) for model, path in perturbation.items()
+        },
+        table_link=quality.name if quality else "",
+    )
+    pages.write_page(html, output)
+
+
+def cohort_html(
+    entries: list[Entry],
+    charts: dict[str, list[Chart]],
+    *,
+    title: str,
+    picture: Stamp,
+    evaluation: pd.DataFrame,
+    jobs: list[Job],
+    perturbation: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+    table_link: str = "",
+) -> str:
+    """Return the page of rows that were read: `report_cohort` says what they are made of.
+
+    Parameters
+    ----------
+    charts
+        Group → charts, of `control_charts`.
+    picture
+        How large the thumbnails in `entries` are.
+    jobs
+        Of `read_benchmarks`.
+    perturbation
+        Model → contract PERTURBATION.
+    table_link
+        Where the quality table lies, seen from the page.
+    """
+    return pages.render(
         "cohort.html.j2",
         styles=("base.css", "cohort.css"),
         scripts=("cohort.js",),
         title=title,
-        entries=entries,
+        entries=sorted(entries, key=lambda entry: (entry.rank, entry.name)),
         counts={status: sum(entry.status == status for entry in entries) for status in ORDER},
+        groups=sorted({entry.quality["group"] for entry in entries} - {""}),
         observations=sum(entry.numbers.get("kept", 0) for entry in entries),
+        picture=picture,
+        flags=flags_of(charts),
+        charts=[drawn(group, own) for group, own in charts.items()],
+        **costs(jobs),
         tasks=scores.cohort_tables(evaluation),
         with_models=any(entry.models for entry in entries),
-        perturbations=[
-            {"method": model, **clearest_pairs(contracts.read_table(path, contracts.PERTURBATION))}
-            for model, path in perturbation.items()
-        ],
+        perturbations=[{"method": model, **clearest_pairs(table)} for model, table in perturbation.items()],
+        table_link=table_link,
     )
-    pages.write_page(html, output)
 
 
 def read_evaluations(paths: list[Path]) -> pd.DataFrame:
@@ -127,123 +163,3 @@ def read_evaluations(paths: list[Path]) -> pd.DataFrame:
     # A baseline may stand in two groups of a task.
     named = [name for name in ("sample", "task", "group", "method", "metric") if name in table]
     return table.drop_duplicates(named)
-
-
-def _rejected(name: str, finding: dict) -> Entry:
-    return Entry(str(finding.get("sample") or name), "fail", {}, [finding])
-
-
-def _entry(
-    sample: str,
-    check: dict,
-    row: dict,
-    evaluation: pd.DataFrame,
-    filtered: Path | None,
-    proportions: dict[str, Path],
-    imputed: dict[str, Path],
-    domains: Path | None,
-) -> Entry:
-    findings = [item for item in check.get("findings", []) if item.get("level") in ("fail", "warn")]
-    status = str(check.get("status", "pass"))
-    if filtered is None or status == "fail":
-        return Entry(sample, "fail", row, findings if status == "fail" else [*findings, UNFINISHED])
-    adata = contracts.read_annotations(filtered, contracts.FILTERED)
-    tables = {
-        method: contracts.read_table(path, contracts.PROPORTIONS) for method, path in proportions.items()
-    }
-    types = _types(tables)
-    domain = contracts.read_table(domains, contracts.DOMAINS) if domains else None
-    dominant, colours_by = dominant_types(types)
-    records = _records(tables, imputed, domain)
-    return Entry(
-        sample,
-        status,
-        row,
-        findings,
-        link=f"../samples/{quote(sample)}/report.html",
-        thumbnail=draw_thumbnail(adata, sample, colours_by, domain),
-        numbers={**_numbers(adata, domain), **_cost(records)},
-        dominant=dominant,
-        best=scores.best_method(evaluation, "deconvolution") if len(evaluation) else None,
-        models=models_used(tables),
-    )
-
-
-def models_used(tables: dict[str, pd.DataFrame]) -> list[dict]:
-    """Return ``method``, ``model``, ``sha256`` (its beginning) and ``unknown`` of methods that used a pretrained model.
-
-    Methods without a model count as well where they state an unknown share.
-    """
-    found = []
-    for method, table in tables.items():
-        record = table.attrs.get("tissuemake", {})
-        unknown = doubts(table).get("unknown")
-        if record.get("model") or unknown is not None:
-            found.append(
-                {
-                    "method": method,
-                    "model": str(record.get("model") or "").rstrip("/").rsplit("/", 1)[-1],
-                    "sha256": str(record.get("weights_sha256", ""))[:12],
-                    "unknown": unknown,
-                }
-            )
-    return found
-
-
-def _types(tables: dict[str, pd.DataFrame]) -> pd.DataFrame | None:
-    """The first method's composition, as the sample page shows it first."""
-    for table in tables.values():
-        return table[type_columns(table)].rename(columns=str)
-    return None
-
-
-def dominant_types(types: pd.DataFrame | None) -> tuple[list[tuple[str, float]], pd.Series | None]:
-    """Return the most abundant types with their mean shares, and the dominant type per barcode.
-
-    What the reference does not know can dominate a spot, but is no main cell type.
-    """
-    if types is None or types.empty:
-        return [], None
-    order = by_abundance(types)
-    mean = types[order].mean().drop(UNKNOWN, errors="ignore")
-    top = [(str(name), float(share)) for name, share in mean.head(DOMINANT).items()]
-    return top, types[order].idxmax(axis=1).astype(pd.CategoricalDtype(order))
-
-
-def _numbers(adata: ad.AnnData, domains: pd.DataFrame | None) -> dict:
-    dropped = adata.uns["dropped"]
-    on_tissue = int((dropped["reason"].astype(str) != "off tissue").sum())
-    found = {
-        "noun": str(adata.uns["tissuemake"].get("observation", "spot")),
-        "kept": adata.n_obs,
-        "total": adata.n_obs + on_tissue,
-        "counts": float(adata.obs["total_counts"].median()),
-        "genes": float(adata.obs["n_genes_by_counts"].median()),
-        "organism": str(adata.uns["tissuemake"].get("organism", "")),
-    }
-    if domains is not None and len(domains.columns):
-        method = "spatial" if "spatial" in domains else domains.columns[0]
-        found["domains"] = int(domains[method].nunique())
-    return found
-
-
-def _records(
-    tables: dict[str, pd.DataFrame], imputed: dict[str, Path], domains: pd.DataFrame | None
-) -> list[dict]:
-    records = [] if domains is None else [domains.attrs.get("tissuemake", {})]
-    records += [table.attrs.get("tissuemake", {}) for table in tables.values()]
-    for path in imputed.values():
-        data = ad.read_h5ad(path, backed="r")
-        records.append(dict(data.uns["tissuemake"]))
-        data.file.close()
-    return records
-
-
-def _cost(records: list[dict]) -> dict:
-    """Seconds of all steps together and the largest memory of any, of the steps that recorded them."""
-    spent = [float(record["seconds"]) for record in records if record.get("seconds") is not None]
-    peaks = [
-        float(record["peak_memory_mb"]) for record in records if record.get("peak_memory_mb") is not None
-    ]
-    cost = {"seconds": sum(spent)} if spent else {}
-    return {**cost, "memory": max(peaks)} if peaks else cost

@@ -1,6 +1,7 @@
 """A tissue the size of a stamp: the picture with its spots, for the rows of the cohort page."""
 
 import io
+from dataclasses import dataclass
 
 import anndata as ad
 import numpy as np
@@ -13,15 +14,38 @@ from tissuemake.reporting.pages import data_uri
 from tissuemake.reporting.palette import MISSING, UNKNOWN_COLOUR, categorical
 from tissuemake.reporting.tissue_view import as_uint8
 
-SIDE = 168  # drawn at half this size: sharp on dense screens
-MOST_SPOTS = 8000
+MANY_SAMPLES = 100
 BACKGROUND = (236, 239, 241)
 
 
+@dataclass(frozen=True)
+class Stamp:
+    """How large a picture is: its side in pixels, twice what it is shown at, and what it may cost."""
+
+    side: int = 168
+    most_spots: int = 8000
+    format: str = "JPEG"
+    quality: int = 82
+
+    @property
+    def shown(self) -> int:
+        """CSS pixels: half of the side, sharp on dense screens."""
+        return self.side // 2
+
+
+def stamp_for(samples: int) -> Stamp:
+    """Return how to draw the pictures of a page of so many rows: above a hundred, all together stay near a megabyte."""
+    return Stamp() if samples <= MANY_SAMPLES else Stamp(88, 2000, "WEBP", 45)
+
+
 def draw_thumbnail(
-    adata: ad.AnnData, sample: str, classes: pd.Series | None, domains: pd.DataFrame | None
+    adata: ad.AnnData,
+    sample: str,
+    classes: pd.Series | None,
+    domains: pd.DataFrame | None,
+    picture: Stamp | None = None,
 ) -> str:
-    """Return a JPEG ``data:`` URI: tissue under spots in the colours of their dominant type, or else domain.
+    """Return a picture as ``data:`` URI: tissue under spots in the colours of their dominant type, or else domain.
 
     Parameters
     ----------
@@ -32,17 +56,18 @@ def draw_thumbnail(
     domains
         Contract DOMAINS, or None.
     """
+    picture = picture or Stamp()
     spatial = np.asarray(adata.obsm["spatial"], dtype=float)
     space = adata.uns["spatial"].get(sample, {})
     diameter = float(space.get("scalefactors", {}).get("spot_diameter_fullres", 1.0))
     low, high = spatial.min(0) - diameter, spatial.max(0) + diameter
-    scale = SIDE / max((high - low).max(), 1e-9)
-    canvas = Image.new("RGB", (SIDE, SIDE), BACKGROUND)
-    offset = (SIDE - (high - low) * scale) / 2
+    scale = picture.side / max((high - low).max(), 1e-9)
+    canvas = Image.new("RGB", (picture.side, picture.side), BACKGROUND)
+    offset = (picture.side - (high - low) * scale) / 2
     _paste_image(canvas, space, low, high, scale, offset)
     rows = np.arange(adata.n_obs)
-    if len(rows) > MOST_SPOTS:
-        rows = np.sort(np.random.default_rng(0).choice(rows, MOST_SPOTS, replace=False))
+    if len(rows) > picture.most_spots:
+        rows = np.sort(np.random.default_rng(0).choice(rows, picture.most_spots, replace=False))
     colours = _colours(adata.obs_names, classes, domains)
     draw = ImageDraw.Draw(canvas)
     radius = max(0.7, diameter * scale / 2)
@@ -50,8 +75,8 @@ def draw_thumbnail(
         x, y = (spatial[row] - low) * scale + offset
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colours[row])
     buffer = io.BytesIO()
-    canvas.save(buffer, "JPEG", quality=82)
-    return data_uri(buffer.getvalue(), "image/jpeg")
+    canvas.save(buffer, picture.format, quality=picture.quality)
+    return data_uri(buffer.getvalue(), f"image/{picture.format.lower()}")
 
 
 def _paste_image(canvas: Image.Image, space: dict, low, high, scale: float, offset: np.ndarray) -> None:

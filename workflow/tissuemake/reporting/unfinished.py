@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from tissuemake import files
-from tissuemake.reporting.cohort_page import UNFINISHED, report_cohort
+from tissuemake.reporting.cohort_page import report_cohort
+from tissuemake.reporting.cohort_rows import UNFINISHED
 
 # As `logs.logged` ends the log of a job whose error a person can mend.
 _SAID = re.compile(r"^ERROR \[(?P<code>\w+)\] (?P<message>.*)\nREMEDY (?P<remedy>.*)$", re.MULTILINE)
@@ -43,6 +44,7 @@ def report_unfinished(
         domains={sample: folder / "domains.parquet" for sample, folder in done.items()},
         output=output,
         title="Cohort, unfinished",
+        benchmarks=results.parent / "benchmarks",
     )
 
 
