@@ -28,9 +28,9 @@ from tissuemake.reporting.from_image import is_from_image
 from tissuemake.reporting.models import read_model, summary
 from tissuemake.reporting.pages import plain
 from tissuemake.reporting.spatialdata_zarr import write_spatialdata
+from tissuemake.reporting.verify import MANIFEST
 from tissuemake.sheets import PATH_COLUMNS, Sample
 
-MANIFEST = "manifest.json"
 # Files whose number the methods and levels decide: those of an older run must not stay.
 BY_METHOD = (
     "imputed_*.h5ad", "attributions_*.parquet", "proportions_*.parquet", "tumor_*.parquet", "highres_*.h5ad",
@@ -160,6 +160,7 @@ def deliver_sample(
     encoders = encoder_entries(embeddings)
     manifest = {
         "sample": sample,
+        "spots": adata.n_obs,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": provenance.versions(),
         "devices": sorted({str(record["device"]) for record in records.values() if record.get("device")}),
