@@ -2,11 +2,11 @@
 
 import sys
 
-from tissuemake.cli import deliveries, models, pathways, references, runs, samples, spatial
+from tissuemake.cli import deliveries, intake, models, pathways, references, runs, samples, spatial
 from tissuemake.cli.options import app
 from tissuemake.errors import InputError
 
-__all__ = ["deliveries", "main", "models", "pathways", "references", "runs", "samples", "spatial"]
+__all__ = ["deliveries", "intake", "main", "models", "pathways", "references", "runs", "samples", "spatial"]
 
 
 def main() -> None:
