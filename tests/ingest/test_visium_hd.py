@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,3 +103,12 @@ def test_broken_polygons_are_named(sample):
     with pytest.raises(InputError, match=r"cell_segmentations\.geojson") as caught:
         open_reader(row(sample, "segmented")).read()
     assert caught.value.code == "bad_positions"
+
+
+@pytest.mark.parametrize("bin_um", ["8", "segmented"])
+def test_slide_is_the_serial_that_the_feature_slice_states(sample, bin_um):
+    assert open_reader(row(sample, bin_um)).slide == ""
+    with h5py.File(sample / "outs" / "feature_slice.h5", "w") as handle:
+        layout = json.dumps({"slide_uid": "H1-VM2JXXK"})
+        handle.attrs["metadata_json"] = json.dumps({"hd_layout_json": layout})
+    assert open_reader(row(sample, bin_um)).slide == "H1-VM2JXXK"

@@ -61,9 +61,12 @@ def test_experiment_states_version_panel_and_organism(xenium):
         "panel_name": "Panel A",
         "panel_organism": "Mouse",
         "pixel_size": PX,
+        "slide_id": "0002578",
+        "run_start_time": "2022-12-03T02:39:21Z",
     }
-    adata = open_reader(row(xenium.write())).read()
-    record = adata.uns["tissuemake"]
+    reader = open_reader(row(xenium.write()))
+    assert (reader.slide, reader.run_start) == ("0002578", "2022-12-03T02:39:21Z")
+    record = reader.read().uns["tissuemake"]
     assert record["software"] == "Xenium Onboard Analysis 2.0.0.10"
     assert (record["chemistry"], record["organism"]) == ("Panel A", "mouse")
 

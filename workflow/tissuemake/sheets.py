@@ -34,6 +34,7 @@ class Sample:
     organism: str = ""
     tissue: str = ""
     donor: str = ""
+    slide: str = ""
     reference: str = ""
     pretrain: bool = False
     labels: str = ""

@@ -25,6 +25,8 @@ class Reader(ABC):
     row : Sample
     software, chemistry : str
         As the files state them; empty where they do not.
+    slide, run_start : str
+        Serial of the slide and when the instrument began; empty where the files do not say.
     layout : str
         What was detected, in words.
     observation : str
@@ -51,6 +53,8 @@ class Reader(ABC):
         self.row = row
         self.software = ""
         self.chemistry = ""
+        self.slide = ""
+        self.run_start = ""
         self.layout = ""
         self.image_path = row.image
         self.organism_stated = ""

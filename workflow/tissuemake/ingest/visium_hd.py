@@ -34,6 +34,7 @@ class VisiumHDReader(VisiumReader):
         else:
             self.pitch_um = self.spot_diameter_um = float(self.bin)
         super().__init__(row)
+        self.slide = slide_serial(self.outs)
 
     def _locate(self, path: Path) -> None:
         present = find_bins(path)
@@ -110,6 +111,20 @@ class VisiumHDReader(VisiumReader):
                 f" of {self.bin} µm bins.",
                 "Copy matrix and spatial folder of one bin size again from Space Ranger's output.",
             )
+
+
+def slide_serial(bins: Path) -> str:
+    """Serial of the slide as ``feature_slice.h5`` above a folder of bins or cells states it, else nothing."""
+    import h5py
+
+    for path in [found for folder in bins.parents[:2] for found in sorted(folder.glob("*feature_slice.h5"))]:
+        try:
+            with h5py.File(path) as handle:
+                stated = json.loads(handle.attrs["metadata_json"])
+            return str(json.loads(stated["hd_layout_json"])["slide_uid"])
+        except (OSError, KeyError, TypeError, ValueError):
+            continue  # earlier versions do not state it
+    return ""
 
 
 def find_bins(path: Path) -> dict[str, Path]:

@@ -41,6 +41,8 @@ class XeniumReader(Reader):
         version = str(self.experiment.get("analysis_sw_version", ""))
         self.software = version.replace("xenium-", "Xenium Onboard Analysis ")
         self.chemistry = str(self.experiment.get("panel_name", ""))
+        self.slide = str(self.experiment.get("slide_id", ""))
+        self.run_start = str(self.experiment.get("run_start_time", ""))
         self.organism_stated = {"human": "human", "mouse": "mouse"}.get(
             str(self.experiment.get("panel_organism", "")).lower(), ""
         )

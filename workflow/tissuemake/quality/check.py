@@ -93,6 +93,7 @@ def _inspect(
     min_counts: float | None,
 ) -> None:
     verdict.facts |= {key: getattr(reader, key) for key in ("software", "chemistry", "layout", "observation")}
+    verdict.facts |= {key: value for key in ("slide", "run_start") if (value := getattr(reader, key))}
     row = reader.row
     if row.image:
         with verdict.guard(row.image):
