@@ -42,7 +42,8 @@ def made_up_run(folder: Path, config: dict, made: Iterable[str], done: Iterable[
     prepared = [f"samples/{sample}/{name}" for sample in ("first", "taught") for name in PREPARED]
     for name in (*prepared, *(f"references/atlas/{name}" for name in REFERENCE), *made):
         (run / "results" / name).parent.mkdir(parents=True, exist_ok=True)
-        (run / "results" / name).write_text("made up")
+        is_check = name.endswith("check.json")
+        (run / "results" / name).write_text('{"status": "pass", "findings": []}' if is_check else "made up")
     (run / "results" / "check.json").write_text('{"passed": ["first", "taught"]}')
     (run / "results" / "cohort.json").write_text('{"passed": ["taught"]}')
     done = ["results/cohort.json", "results/samples/taught/filtered.h5ad", *done]
