@@ -53,9 +53,9 @@ class Candidate:
     home: Path
     entries: tuple[Entry, ...]
     suspect: dict[Path, InputError] = field(default_factory=dict)
+    spots: str = ""
     bin_um: str = ""
     stem: str = ""
-    spots: str = ""
 
     def loose(self) -> list[Entry]:
         """Files that lie in the folder itself, not in the vendor's folders."""

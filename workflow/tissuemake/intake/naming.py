@@ -5,8 +5,6 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 
-from tissuemake.sheets import NAME
-
 LONGEST = 48  # of the 64 that a sheet allows: room for a suffix
 SHORT = 4  # a name this short says little: the folder above is put before it
 # Folders whose name says what lies in them, not whose it is.
@@ -20,19 +18,15 @@ _GENERIC_STEM = re.compile(
 )
 
 
-def propose_name(home: Path, inbox: Path, stem: str, taken: Collection[str]) -> str:
-    """A name from the file's stem and the folders above it, not in `taken` where the folders allow it."""
+def propose_name(home: Path, inbox: Path, stem: str) -> str:
+    """A name from the file's stem or the lowest folder that says whose it is; a short one with the folder above."""
     parts = [part for part in home.relative_to(inbox).parts if part.lower() not in GENERIC_FOLDERS]
     parts = parts or [home.name if home != inbox else inbox.name]
     if stem and not _GENERIC_STEM.match(stem):
         parts.append(stem)
     parts = [part for part in map(safe, parts) if part] or ["sample"]
-    used = {name.lower() for name in taken}
-    for depth in range(1, len(parts) + 1):
-        name = safe("_".join(parts[-depth:]))[-LONGEST:].lstrip("._-")
-        if (len(name) > SHORT or depth == len(parts)) and name.lower() not in used:
-            return name
-    return unique(safe(parts[-1])[:LONGEST], taken)
+    name = parts[-1] if len(parts[-1]) > SHORT else "_".join(parts[-2:])
+    return safe(name)[-LONGEST:].lstrip("._-")
 
 
 def safe(text: str) -> str:
@@ -48,5 +42,4 @@ def unique(name: str, taken: Collection[str]) -> str:
     while proposed.lower() in used:
         number += 1
         proposed = f"{name}_{number}"
-    assert re.fullmatch(NAME, proposed), proposed
     return proposed

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from tissuemake.errors import InputError
 
@@ -85,5 +86,28 @@ def removed(name: str) -> InputError:
     return InputError(
         "removed",
         f"It was taken before as {name}, and a person took that row out of the sheet.",
-        "Nothing to do. To have it back, add the row by hand.",
+        "Nothing to do. To have it back, add the row by hand, or delete config/inbox.json.",
+    )
+
+
+def is_reference(name: str) -> InputError:
+    """Why an atlas of the run is left out."""
+    return InputError("reference", f"It is the reference {name} of this run.", "")
+
+
+def without_coordinates(path: Path) -> InputError:
+    """Why an h5ad without places is left out."""
+    return InputError(
+        "no_coordinates",
+        f"{path.name} holds no coordinates (obsm['spatial'], or x and y in obs): single cells, not a section.",
+        "If it is an atlas, add it to references.tsv.",
+    )
+
+
+def unexpected(path: Path, error: Exception) -> InputError:
+    """Why a file that made a library fail is left out."""
+    return InputError(
+        "unreadable",
+        f"{path.name} cannot be read ({type(error).__name__}: {str(error)[:200]}).",
+        "Copy it again from where the instrument's software wrote it; if it stays so, report this.",
     )

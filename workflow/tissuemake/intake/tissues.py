@@ -31,7 +31,11 @@ MARKERS = {
     "cartilage and bone": "COL2A1 ACAN COL10A1 COMP MATN3 SPP1 IBSP BGLAP COL1A1 ALPL SP7 COL9A1",
 }
 FEWEST_MARKERS, SURE_MARKERS = 4, 6
-PLAUSIBLE, SURE, MARGIN = 0.72, 0.85, 0.06
+SURE, PLAUSIBLE, CLEAR = (
+    (0.85, 0.06),
+    (0.72, 0.03),
+    (0.6, 0.1),
+)  # least score, least lead over the next tissue
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,18 @@ def guess_tissue(profile: pd.Series) -> Guess:
     scores = score_tissues(profile)
     if scores.empty:
         return Guess(why="too few marker genes of any tissue on the panel")
-    best, second = scores.index[0], scores["score"].iloc[1] if len(scores) > 1 else 0.0
-    score, markers = scores["score"].iloc[0], int(scores["markers"].iloc[0])
-    why = f"{markers} markers stand at {score:.0%} of all genes, those of the next tissue at {second:.0%}"
+    best, score, markers = scores.index[0], float(scores["score"].iloc[0]), int(scores["markers"].iloc[0])
+    lead = score - (float(scores["score"].iloc[1]) if len(scores) > 1 else 0.0)
+    why = f"{markers} markers rank at {score:.0%} of all genes"
     if len(scores) > 1:
-        why += f" ({scores.index[1]})"
-    if score < PLAUSIBLE or score - second < MARGIN / 2:
+        why += f", those of {scores.index[1]} at {score - lead:.0%}"
+
+    def reaches(least: tuple[float, float]) -> bool:
+        return score >= least[0] and lead >= least[1]
+
+    if not (reaches(PLAUSIBLE) or reaches(CLEAR)):
         return Guess(why=f"undecided: {best}: {why}")
-    certain = score >= SURE and score - second >= MARGIN and markers >= SURE_MARKERS
-    return Guess(best, "sure" if certain else "likely", why)
+    return Guess(best, "sure" if reaches(SURE) and markers >= SURE_MARKERS else "likely", why)
 
 
 def score_tissues(profile: pd.Series) -> pd.DataFrame:

@@ -67,6 +67,12 @@ def walk_inbox(inbox: Path, besides: tuple[Path, ...] = ()) -> Folder:
             "Give the folder into which runs are dropped; is the disk mounted?",
         )
     root = inbox.resolve()
+    if UNFIT.search(str(root)):
+        raise InputError(
+            "unfit_name",
+            f"The path of the inbox, {str(root)!r}, holds a control character, or one of $ {{ }}.",
+            "Give the inbox a path that can stand in a sheet.",
+        )
     try:
         next(os.scandir(root), None)
     except OSError as error:
