@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,23 @@ CONFIG = {
     "deconvolution": {"methods": ["nnls", "sparank", "tangram", "cell2location"]},
     "imputation": {"methods": ["neighbors", "sagefm"]},
     "histology": {"encoders": ["color", "spafoundation", "phikon"]},
+    "models": {"quadflow": {"encoder": "resnet50"}},
+    "pathways": {"gene_sets": "sets.gmt"},
     "perturbation": {"pairs": "liana"},
 }
-TRAINED = ("sparank-atlas", "spafoundation", "sagefm")
+TRAINED = ("sparank-atlas", "spafoundation", "sagefm", "quadflow")
 FILES = ("model.safetensors", "config.json", "training.parquet", "README.md")
-TILES = tuple(f"samples/{sample}/tiles.arrow" for sample in ("first", "taught"))
+READ = ("tiles.arrow", "embeddings/resnet50.h5ad", "pathways/measured.parquet")
+LIBRARY = ("gene_sets/library.gmt", "models/pathways/scaling.parquet")
+GIVEN = (*LIBRARY, *(f"samples/{sample}/{name}" for sample in ("first", "taught") for name in READ))
 PROFILES = ("slurm", "slurm-gres")
-
-
 ATLAS = ("results/references/atlas/reference.h5ad", "results/references/atlas/markers.parquet")
+
+
+def run_with_gene_sets(folder: Path, made: Iterable[str], done: Iterable[str]) -> Path:
+    (folder / "run").mkdir()
+    (folder / "run" / "sets.gmt").write_text("A\t\tTP53\tEGFR\n")
+    return made_up_run(folder, CONFIG, made, [*ATLAS, *(f"results/{name}" for name in made), *done])
 
 
 def gpu(profile: str, flags: str) -> str:
@@ -33,8 +42,7 @@ def gpu(profile: str, flags: str) -> str:
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory) -> Path:
-    done = [*ATLAS, *(f"results/{name}" for name in TILES)]
-    return made_up_run(tmp_path_factory.mktemp("untrained"), CONFIG, TILES, done)
+    return run_with_gene_sets(tmp_path_factory.mktemp("untrained"), GIVEN, [])
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -42,7 +50,7 @@ def test_a_training_asks_for_one_gpu_and_for_more_memory_when_it_comes_back(untr
     jobs = asked(untrained, profile, *(f"results/models/{name}/{FILES[0]}" for name in TRAINED))
     flags = "-p gpu -t 60 --mem {} --cpus-per-task=1"
     expected = [gpu(profile, flags.format(megabytes)) for megabytes in (4000, 8000, 16000)]
-    rules = ("pretrain_sparank atlas", "pretrain_spafoundation", "pretrain_sagefm")
+    rules = ("pretrain_sparank atlas", "pretrain_spafoundation", "pretrain_sagefm", "pretrain_quadflow")
     assert jobs == dict.fromkeys(rules, expected)
 
 
@@ -58,9 +66,9 @@ def test_a_single_machine_gives_the_gpus_that_it_has(untrained, profile, given):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """All models are there; the sample ``taught`` is large."""
-    made = (*TILES, *(f"models/{name}/{file}" for name in TRAINED for file in FILES))
-    done = [*ATLAS, *(f"results/{name}" for name in made), "results/samples/first/filtered.h5ad"]
-    run = made_up_run(tmp_path_factory.mktemp("trained"), CONFIG, made, done)
+    made = (*GIVEN, *(f"models/{name}/{file}" for name in TRAINED for file in FILES))
+    done = ["results/samples/first/filtered.h5ad"]
+    run = run_with_gene_sets(tmp_path_factory.mktemp("trained"), made, done)
     large = run / "results/samples/taught/filtered.h5ad"
     times = large.stat()
     os.truncate(large, 300_000_000)
@@ -73,15 +81,16 @@ ANSWERS = {
     "embed_sagefm": "spot_embeddings/sagefm.h5ad",
     "impute_sagefm": "imputed/sagefm.h5ad",
     "perturb_spots": "perturbation/sagefm.parquet",
+    "predict_pathways": "pathways/quadflow.parquet",
     "deconvolve_spots": "proportions/nnls.parquet",
     "deconvolve_tangram": "proportions/tangram.parquet",
     "deconvolve_cell2location": "proportions/cell2location.parquet",
-    "embed_tiles color": "embeddings/color.h5ad",
     "embed_tiles phikon": "embeddings/phikon.h5ad",
+    "embed_tiles color": "embeddings/color.h5ad",
     "embed_spafoundation": "embeddings/spafoundation.h5ad",
 }
 WITH_GPU = {"deconvolve_tangram", "deconvolve_cell2location", "embed_tiles phikon", "embed_spafoundation"}
-WHERE_LARGE = {"deconvolve_sparank", "embed_sagefm", "impute_sagefm", "perturb_spots"}
+WHERE_LARGE = {"deconvolve_sparank", "embed_sagefm", "impute_sagefm", "perturb_spots", "predict_pathways"}
 
 
 @pytest.mark.parametrize("profile", PROFILES)
