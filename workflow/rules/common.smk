@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,7 +84,11 @@ def reference_row(wildcards):
 @cache
 def on_disk(path):
     """Whether a given file is there; asked once, however many jobs read it."""
-    return exists(path)
+    if not workflow.storage_settings.default_storage_provider:
+        return exists(path)
+    # A storage provider is asked in an event loop, and the DAG is built in one: another thread has none yet.
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(lambda: exists(path)).result()
 
 
 def source_files(cell):
