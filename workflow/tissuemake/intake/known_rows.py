@@ -8,27 +8,34 @@ from tissuemake.ingest import open_reader
 from tissuemake.intake.candidates import Candidate
 from tissuemake.intake.identity import Identity, identify, state_of
 from tissuemake.intake.memory import Memory
-from tissuemake.intake.sheet import names_and_paths
+from tissuemake.intake.sheet import read_cells
 from tissuemake.quality.matrix_checks import read_matrix
-from tissuemake.sheets import Sample, Sheet
+from tissuemake.sheets import PATH_COLUMNS, Sample, Sheet
 
 ABOVE, BELOW = 2, 4  # levels by which a row's path may lie above what it reads, or within
 
 
 class KnownRows:
-    """Rows of the sheet by where their paths lead, and by what their files hold."""
+    """Rows of the sheet by where their paths lead, and by what their files hold.
+
+    ``names`` are those that are given; ``files`` all that a row names, whatever for.
+    """
 
     def __init__(self, run: Path, path: Path, sheet: Sheet, memory: Memory) -> None:
         self.run, self.sheet, self.memory = run, sheet, memory
-        written = names_and_paths(path)
-        self.names = {name for name, _ in written}
+        self.names: set[str] = set()
         self.at: dict[Path, str] = {}
         self.within: dict[Path, str] = {}
-        for name, cell in written:
-            if cell and "://" not in cell:
-                place = located(cell, run)
-                self.at.setdefault(place, name)
-                for folder in place.parents[:BELOW]:
+        self.files: set[Path] = set()
+        for row in read_cells(path):
+            name = row.get("sample", "")
+            self.names.add(name)
+            cells = {column: row.get(column, "") for column in PATH_COLUMNS}
+            places = {key: located(cell, run) for key, cell in cells.items() if cell and "://" not in cell}
+            self.files |= set(places.values())
+            if "path" in places:
+                self.at.setdefault(places["path"], name)
+                for folder in places["path"].parents[:BELOW]:
                     self.within.setdefault(folder, name)
         self._identities: dict[str, Identity] | None = None
 

@@ -21,9 +21,9 @@ _GENERIC_STEM = re.compile(
 def propose_name(home: Path, inbox: Path, stem: str) -> str:
     """A name from the file's stem or the lowest folder that says whose it is; a short one with the folder above."""
     parts = [part for part in home.relative_to(inbox).parts if part.lower() not in GENERIC_FOLDERS]
-    parts = parts or [home.name if home != inbox else inbox.name]
     if stem and not _GENERIC_STEM.match(stem):
         parts.append(stem)
+    parts = parts or [home.name]
     parts = [part for part in map(safe, parts) if part] or ["sample"]
     name = parts[-1] if len(parts[-1]) > SHORT else "_".join(parts[-2:])
     return safe(name)[-LONGEST:].lstrip("._-")

@@ -21,6 +21,7 @@ VENDOR_IMAGES = (
     "*fiducial*", "*thumbnail*", "*overview*", "ch0*",
 )  # fmt: skip
 SAME_SIZE, COVERED, LEAST_SPAN = 0.01, 0.95, 0.3
+CLIMB = 2  # levels above a folder like `outs` or `counts`
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,11 @@ def is_picture(path: Path) -> bool:
 
 def in_reach(candidate: Candidate, pictures: list[Entry], others: list[Candidate]) -> list[Entry]:
     """Images in the sample's own folder, in a folder beside or below it, if they are not rather another's."""
-    home = candidate.home
-    while home.name.lower() in GENERIC_FOLDERS:
-        home = home.parent
-    places = {candidate.home, home}
+    home, places = candidate.home, {candidate.home}
+    for _ in range(CLIMB):
+        if home.name.lower() in GENERIC_FOLDERS:
+            home = home.parent
+            places.add(home)
     near = [entry for entry in pictures if {entry.path.parent, entry.path.parent.parent} & places]
     beside = [
         entry

@@ -96,7 +96,7 @@ class _Scan:
         images = [found.entry for found in loose] + [e for c in candidates for e in c.loose()]
         images = [entry for entry in images if is_picture(entry.path)]
         reading = self.rows.reading(candidates)
-        owned = {entry.path for array in arrays for entry in array.entries}
+        owned = {entry.path for array in arrays for entry in array.entries} | self.rows.files
         result = ScanResult()
         for candidate in candidates:
             reach = in_reach(candidate, images, candidates)

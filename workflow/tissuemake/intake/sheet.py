@@ -1,7 +1,6 @@
 """The sample sheet as a person keeps it: read as it is written, rows added at its end, nothing else touched."""
 
 import codecs
-import csv
 from pathlib import Path
 
 from tissuemake.errors import InputError
@@ -32,17 +31,13 @@ def read_sheet(path: Path, references: set[str]) -> Sheet:
         raise
 
 
-def names_and_paths(path: Path) -> list[tuple[str, str]]:
-    """Sample and path of every row as it is written, also of rows that cannot run."""
+def read_cells(path: Path) -> list[dict[str, str]]:
+    """Every row as it is written, by column, also rows that cannot run."""
     if not path.is_file():
         return []
     lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if not line.startswith("#")]
-    rows = [row for row in csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if any(row)]
-    if not rows:
-        return []
-    header, *rows = [[cell.strip() for cell in row] for row in rows]
-    cells = [dict(zip(header, row, strict=False)) for row in rows]
-    return [(row.get("sample", ""), row.get("path", "")) for row in cells]
+    rows = [[cell.strip() for cell in line.split("\t")] for line in lines if line.strip()]
+    return [dict(zip(rows[0], row, strict=False)) for row in rows[1:]]
 
 
 def append_rows(path: Path, rows: list[Sample], remark: str, references: set[str]) -> None:
