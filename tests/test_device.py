@@ -51,6 +51,18 @@ def test_gpus_are_named_and_use_bfloat16_where_they_have_it(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("tasks", "nodes", "shared"), [("", "", 1), ("8", "2", 2), ("4", "1", 1), ("1", "2", 1)]
+)
+def test_nodes_count_where_srun_started_a_task_for_each_gpu(monkeypatch, tasks, nodes, shared):
+    pretend(monkeypatch, ["NVIDIA A100"] * 4)
+    for name, value in (("SLURM_NTASKS", tasks), ("SLURM_NNODES", nodes)):
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
+    device = given_device(4)
+    assert (device.count, device.nodes, device.processes) == (4, shared, 4 * shared)
+    assert ("on each of 2 nodes" in device.name) == (shared == 2)
+
+
+@pytest.mark.parametrize(
     ("resources", "gpus"),
     [
         ({}, 0),

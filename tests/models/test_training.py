@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -287,3 +288,27 @@ def test_two_processes_train_one_model_also_in_a_job_step_of_one_task(tmp_path, 
     assert losses[-1] < 0.5 * losses[0]
     assert len(ran.stdout.splitlines()) == 5 and ran.stderr == ""  # one process speaks
     assert time.perf_counter() - started < 240  # processes that wait for each other do so for half an hour
+
+
+def test_two_nodes_train_one_model_where_srun_started_a_task_on_each(tmp_path, undisturbed):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "2", "SLURM_LOCALID": "0"}
+    shared |= {"SLURM_JOB_NAME": "train", "SLURM_NODELIST": "127.0.0.1", "MASTER_PORT": port}
+    started = [
+        subprocess.Popen(
+            command(tmp_path, nodes=2),
+            env=ENVIRONMENT | shared | {"SLURM_PROCID": node, "SLURM_NODEID": node},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for node in ("0", "1")
+    ]
+    said = [process.communicate(timeout=120) for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    first, second = (load_file(f"{tmp_path / 'weights'}.{rank}") for rank in (0, 1))
+    assert same(first, second)
+    assert not same(first, undisturbed[0].state_dict())
+    assert len(said[0][0].splitlines()) == 5 and said[1][0] == ""  # one process speaks, and writes

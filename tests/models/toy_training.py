@@ -1,7 +1,7 @@
 """A small regression to train; as a script, one run of it that can be killed on the way.
 
 ``python toy_training.py SETTINGS.json``: folder, weights (where they are written as safetensors) and optional
-kill_at, kill_while_saving, processes.
+kill_at, kill_while_saving, processes, nodes.
 """
 
 import json
@@ -86,12 +86,12 @@ if __name__ == "__main__":
     module.kill_at, module.wait_at = told.get("kill_at", -1), told.get("wait_at", -1)
     if told.get("kill_while_saving"):
         torch.save = die_while_saving
-    processes = told.get("processes", 1)
+    processes, nodes = told.get("processes", 1), told.get("nodes", 1)
     rank = 0
     try:
-        train(Path(told["folder"]), module, device=Device("cpu", processes, "cpu", "32-true"))
+        train(Path(told["folder"]), module, device=Device("cpu", processes, "cpu", "32-true", nodes))
     except SystemExit as left:
-        if processes == 1 or left.code:
+        if processes * nodes == 1 or left.code:
             raise
         rank = module.global_rank
     save_file(module.state_dict(), f"{told['weights']}.{rank}")

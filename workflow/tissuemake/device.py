@@ -16,17 +16,25 @@ class Device:
     accelerator
         ``"cpu"`` or ``"gpu"``, lightning's words.
     count
-        Processes, one per GPU; 1 on a CPU.
+        Processes on a node, one per GPU; 1 on a CPU.
     name
         What provenance records, e.g. ``"cpu (2 threads)"`` or ``"2 x NVIDIA A100"``.
     precision
         Lightning's: ``"32-true"`` or ``"bf16-mixed"`` (weights 32 bit, matrix products bfloat16).
+    nodes
+        That train one model, each with as many GPUs.
     """
 
     accelerator: str
     count: int
     name: str
     precision: str
+    nodes: int = 1
+
+    @property
+    def processes(self) -> int:
+        """Of a training, on all of its nodes."""
+        return self.count * self.nodes
 
     @property
     def torch_name(self) -> str:
@@ -65,7 +73,7 @@ def given_device(gpus: int) -> Device:
     if gpus == 0:
         # bfloat16 is 1.6 to 2 times as fast on a CPU with bf16 units for products of a few hundred columns or more;
         # below that, casting costs what it saves; without such units it is far slower.
-        return Device("cpu", 1, f"cpu ({torch.get_num_threads()} threads)", "32-true")
+        return Device("cpu", 1, f"cpu ({torch.get_num_threads()} threads)", "32-true", _nodes())
     seen = torch.cuda.device_count()
     if seen < gpus:
         raise InputError(
@@ -74,11 +82,18 @@ def given_device(gpus: int) -> Device:
             f"(CUDA_VISIBLE_DEVICES is {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}).",
             _remedy(torch.version.cuda),
         )
-    names = [torch.cuda.get_device_name(index) for index in range(gpus)]
+    names, nodes = [torch.cuda.get_device_name(index) for index in range(gpus)], _nodes()
     name = names[0] if gpus == 1 else f"{gpus} x {' + '.join(sorted(set(names)))}"
+    name += f" on each of {nodes} nodes" if nodes > 1 else ""
     # Older GPUs emulate bfloat16, slower than 32 bit.
     native = all(torch.cuda.get_device_capability(index) >= (8, 0) for index in range(gpus))
-    return Device("gpu", gpus, name, "bf16-mixed" if native else "32-true")
+    return Device("gpu", gpus, name, "bf16-mixed" if native else "32-true", nodes)
+
+
+def _nodes() -> int:
+    """Nodes on which ``srun`` started this command; a job step of one task is alone, whatever the job holds."""
+    tasks = int(os.environ.get("SLURM_NTASKS", "1"))
+    return int(os.environ.get("SLURM_NNODES", "1")) if tasks > 1 else 1
 
 
 def _remedy(cuda: str | None) -> str:

@@ -60,7 +60,7 @@ def fit(
     Returns
     -------
     Curve
-        On the first process only: with ``device.count > 1`` the others leave the program here, with status 0,
+        On the first process only: with ``device.processes > 1`` the others leave the program here, with status 0,
         because what follows (calibration, writing the model) must be done once.
 
     Raises
@@ -88,6 +88,7 @@ def _train(module: Trainable, train: StepStream, valid: Iterable, journal: Journ
         trainer = Trainer(
             accelerator=device.accelerator,
             devices=device.count,
+            num_nodes=device.nodes,
             precision=device.precision,
             plugins=_plugins(device),
             max_epochs=1,  # the stream is one long epoch
@@ -103,11 +104,11 @@ def _train(module: Trainable, train: StepStream, valid: Iterable, journal: Journ
             enable_model_summary=False,
             enable_progress_bar=progress and sys.stderr.isatty(),
         )
-        if trainer.world_size != device.count:
+        if trainer.world_size != device.processes:
             raise InputError(
                 "gpu_tasks",
-                f"The scheduler started {trainer.world_size} process(es) for {device.count} devices.",
-                "Ask for one task per GPU on one node, or one task in all.",
+                f"The scheduler started {trainer.world_size} process(es) for {device.processes} devices.",
+                "Ask for one task per GPU on every node, or one task in all.",
             )
         try:
             trainer.fit(module, datamodule=_Data(train, valid, journal.seed, module, schedule.steps))
@@ -128,7 +129,7 @@ def _settings(module: nn.Module, schedule: Schedule, seed: int, device: Device, 
         "architecture": sha256("\n".join(shapes).encode()).hexdigest(),
         "version": __version__,
         "seed": seed,
-        "processes": device.count,
+        "processes": device.processes,
         **{f"schedule.{name}": value for name, value in asdict(schedule).items()},
         **{f"identity.{name}": str(value) for name, value in identity.items()},
     }

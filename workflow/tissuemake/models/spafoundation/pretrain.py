@@ -87,7 +87,7 @@ def pretrain_spafoundation(
     if donors is not None and len(donors) != len(paths):
         raise ValueError(f"{len(donors)} donors for {len(paths)} tile files")
     device = given_device(gpus)
-    chosen = custom or PRESETS[preset].on(device.count)
+    chosen = custom or PRESETS[preset].on(device.processes)
     rows = choose_rows(paths, donors, chosen.valid_tiles, LEAST_BATCHES * chosen.distillation.batch, seed)
     learnt, scored = (_part(paths, rows, held_out, chosen) for held_out in (False, True))
     mean, sd = colour_statistics(learnt, seed)
