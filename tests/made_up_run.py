@@ -77,6 +77,18 @@ def plan(run: Path, *targets: str) -> dict[str, str]:
     return {" ".join(name): job for name, job in zip(names, jobs, strict=True)}
 
 
+def finish(run: Path, *targets: str) -> None:
+    """Make up all files that `targets` still ask for, and have Snakemake take them for done."""
+    for job in plan(run, *targets).values():
+        for name in re.findall(r"\n    output: (.+)", job):
+            for path in (run / file for file in name.split(", ")):
+                (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
+                if not path.exists():
+                    path.write_text("made up")
+    touched = snakemake(run, "--touch", "--forceall", *targets)
+    assert touched.returncode == 0, touched.stderr[-6000:]
+
+
 @contextmanager
 def as_it_was(run: Path) -> Iterator[None]:
     """Undo, at the end of the block, what was done to the sheets and the config of a run."""

@@ -16,7 +16,7 @@ from tissuemake.errors import InputError
 from tissuemake.models import store
 from tissuemake.models.card import model_card
 from tissuemake.models.curve import Curve
-from tissuemake.models.store import FILES, load_model, save_model, weights_hash
+from tissuemake.models.store import FILES, check_pinned, load_model, save_model, weights_hash
 
 CONFIG = {"kind": "sparank", "preset": "tiny", "labels": ["T cell", "B cell"], "medians": [1.0, 2.5]}
 
@@ -264,3 +264,15 @@ def test_a_card_says_what_made_the_model_and_where_it_fails(curve):
 def test_a_card_that_keeps_something_back_is_refused(curve, empty):
     with pytest.raises(ValueError):
         card(curve, **{empty: ""})
+
+
+def test_a_job_refuses_a_pinned_model_that_was_exchanged_since_the_run_began(folder):
+    settings = {"weights": str(folder), "sha256": weights_hash(folder), "config_sha256": ""}
+    check_pinned("sparank", str(folder), settings)
+    (folder / "model.safetensors").write_bytes(b"other")
+    with pytest.raises(InputError) as caught:
+        check_pinned("sparank", str(folder), settings)
+    assert caught.value.code == "pinned_model_changed"
+    # What is made here of a pinned checkpoint has a hash of its own, and without a pin there is nothing to compare.
+    check_pinned("spafoundation", "results/models/spafoundation", settings)
+    check_pinned("sparank", str(folder), {**settings, "sha256": ""})

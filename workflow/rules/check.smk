@@ -39,6 +39,7 @@ rule check_sample:
         runtime=minutes(0.1, 15),
     params:
         row=sample_row,
+        written=sample_written,
         reference=lambda wildcards: (
             REFERENCES[SAMPLES[wildcards.sample].reference].located().as_dict()
             if SAMPLES[wildcards.sample].reference

@@ -24,6 +24,7 @@ from tissuemake.configuration import (
     is_checkpoint,
 )
 from tissuemake.errors import InputError
+from tissuemake.files import last_written
 from tissuemake.pathways.library import library_source
 from tissuemake.pins import check_pins
 from tissuemake.sheets import read_references, read_samples, target_organism
@@ -67,6 +68,7 @@ wildcard_constraints:
     encoder=r"[a-z0-9-]+",
     reference=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     method=r"[a-z0-9_]+",
+    spots=r"(hexagonal|square)-\d+",
     key=r"[0-9a-f]{12}",
     zones="|".join(sources.SIMULATED_TISSUES),
 
@@ -104,6 +106,18 @@ def sample_sources(*columns):
     return lambda wildcards: [
         waits for column in columns for waits in source_files(getattr(SAMPLES[wildcards.sample], column))
     ]
+
+
+@cache
+def written_in(folder):
+    """Which file of a vendor folder was written last; looked up once for all jobs that read it."""
+    return last_written(folder)
+
+
+def sample_written(wildcards):
+    """What Snakemake does not see of a vendor folder, whose own time says nothing of the files in it."""
+    cell = SAMPLES[wildcards.sample].path
+    return "" if sources.receipt(cell) else written_in(sources.local_path(cell))
 
 
 def of_reference(pattern):

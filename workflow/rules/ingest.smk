@@ -15,5 +15,6 @@ rule ingest_sample:
         runtime=minutes(0.2, 30),
     params:
         row=sample_row,
+        written=sample_written,
     script:
         "../scripts/ingest_sample.py"

@@ -3,9 +3,11 @@
 import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tissuemake.errors import InputError
@@ -70,6 +72,24 @@ def write_json(content: object, path: str | Path) -> None:
 def read_json(path: str | Path) -> dict:
     """Read a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def last_written(folder: str | Path) -> str:
+    """Say which file below `folder` was written last, and when; nothing for what is no folder.
+
+    A folder's own time tells of names that come and go in it, not of a file that is written over, nor of one further
+    down. Folders named ``analysis``, which instruments fill and no stage reads, are passed over.
+    """
+    latest, newest = 0, ""
+    for where, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != "analysis" and not name.startswith(".")]
+        for path in (f"{where}/{name}" for name in names if not name.startswith(".")):
+            with suppress(OSError):  # a broken link
+                latest, newest = max((latest, newest), (Path(path).stat().st_mtime_ns, path))
+    if not newest:
+        return ""
+    when = datetime.fromtimestamp(latest / 1e9, UTC).isoformat(timespec="milliseconds")
+    return f"{Path(newest).relative_to(folder)} written {when}"
 
 
 def sha256(path: str | Path) -> str:

@@ -141,7 +141,8 @@ def _in_words(part: str) -> str:
     if part.startswith(FOLLOWS):
         return ""
     if part.startswith(PARAMS):
-        return f"parameter changed: {_change(part)}"
+        changed = _change(part)
+        return f"{'input' if ' written 2' in changed else 'parameter'} changed: {changed}"
     if part.startswith(UPDATED):
         return f"input changed: {part.removeprefix(UPDATED)}"
     for start, words in (

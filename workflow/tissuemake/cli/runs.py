@@ -15,7 +15,7 @@ from tissuemake.configuration import complete_config
 from tissuemake.errors import InputError
 from tissuemake.files import read_json
 from tissuemake.pins import config_lines, model_folders
-from tissuemake.planned import Job, plan_rows, plan_text
+from tissuemake.planned import Job, Row, plan_rows, plan_text
 from tissuemake.sheets import read_references, read_samples
 
 WORKFLOW = Path(__file__).resolve().parents[2]
@@ -55,6 +55,16 @@ def plan(
 
     Example: tissuemake plan RUN -- --rerun-triggers mtime params input
     """
+    jobs, rows, rejected = read_plan(run, arguments or [])
+    typer.echo(plan_text(str(run), rows, jobs, rejected))
+
+
+def read_plan(run: Path, arguments: list[str]) -> tuple[list[Job], dict[str, Row], dict[str, str]]:
+    """Return the jobs of a dry run, its rows by sample, and rows of the sheet that were refused, with the reason.
+
+    Every delivery is asked for by name. Which samples pass is known to Snakemake only once all are checked: asked for
+    all of them it would tell of checks and nothing else when one sample is new.
+    """
     file = run / "config" / "config.yaml"
     if not file.is_file():
         raise InputError(
@@ -66,9 +76,9 @@ def plan(
     checks = {name: run / "results" / "samples" / name / "check.json" for name in sheet.rows}
     known = {name: failure(path) for name, path in checks.items() if path.is_file()}
     deliveries = [f"results/delivery/{name}/manifest.json" for name in sheet.rows if not known.get(name)]
-    jobs = dry_run(run, ["all", *deliveries], arguments or [])
+    jobs = dry_run(run, ["all", *deliveries], arguments)
     rejected = {name: finding["message"] for name, finding in sheet.rejected.items()}
-    typer.echo(plan_text(str(run), plan_rows(jobs, sheet.rows, known), jobs, rejected))
+    return jobs, plan_rows(jobs, sheet.rows, known), rejected
 
 
 def dry_run(run: Path, targets: list[str], arguments: list[str]) -> list[Job]:
