@@ -8,6 +8,7 @@ import pandas as pd
 
 from tissuemake import contracts, files
 from tissuemake.reporting import pages, scores
+from tissuemake.reporting.batch_section import batch_section
 from tissuemake.reporting.cohort_rows import ORDER, Entry, SampleFiles, rejected_entry, sample_entry
 from tissuemake.reporting.control_charts import Chart, control_charts, flags_of
 from tissuemake.reporting.control_figures import drawn
@@ -83,7 +84,8 @@ def report_cohort(
         for sample, path in checks.items()
     ] + [rejected_entry(name, finding) for name, finding in rejected.items()]
     table = as_table([entry.quality for entry in entries])
-    charts = control_charts(table, read_history(list(history)))
+    past = read_history(list(history))
+    charts = control_charts(table, past)
     flags = flags_of(charts)
     table["outlier"] = ["; ".join(flag.said for flag in flags.get(name, [])) for name in table["sample"]]
     if quality:
@@ -95,6 +97,7 @@ def report_cohort(
     html = cohort_html(
         entries,
         charts,
+        batches=batch_section(table, past, filtered),
         title=title,
         picture=picture,
         evaluation=evaluation,
@@ -111,6 +114,7 @@ def cohort_html(
     entries: list[Entry],
     charts: dict[str, list[Chart]],
     *,
+    batches: list[dict],
     title: str,
     picture: Stamp,
     evaluation: pd.DataFrame,
@@ -124,6 +128,8 @@ def cohort_html(
     ----------
     charts
         Group → charts, of `control_charts`.
+    batches
+        Of `batch_section`.
     picture
         How large the thumbnails in `entries` are.
     jobs
@@ -145,6 +151,7 @@ def cohort_html(
         picture=picture,
         flags=flags_of(charts),
         charts=[drawn(group, own) for group, own in charts.items()],
+        batches=batches,
         **costs(jobs),
         tasks=scores.cohort_tables(evaluation),
         with_models=any(entry.models for entry in entries),

@@ -8,6 +8,7 @@ from tissuemake.reporting.figures import ticks
 from tissuemake.reporting.pages import number
 
 WIDTH, HEIGHT = 380, 170
+CROWDED = 200
 LEFT, RIGHT, TOP, BOTTOM = 48, 10, 10, 22
 
 
@@ -52,14 +53,15 @@ def draw_chart(chart: Chart) -> Markup:
         kind = "earlier" if past else "outside" if sample in outside else "here"
         marks[kind].append((along(i), up(value), sample, chart.values[i]))
     parts += [
-        _dots(f"dots-{kind}", points, named=n <= 200 or kind == "outside") for kind, points in marks.items()
+        _dots(f"dots-{kind}", points, named=n <= CROWDED or kind == "outside")
+        for kind, points in marks.items()
     ]
     said = f"{measure.label} over {n} samples in order"
     if chart.flags:
         said += f"; outside the limits: {', '.join(flag.sample for flag in chart.flags[:10])}"
     return Markup(
-        '<svg class="figure chart" viewBox="0 0 {0} {1}" width="{0}" role="img" aria-label="{2}">{3}</svg>'
-    ).format(WIDTH, HEIGHT, said, Markup("").join(parts))
+        '<svg class="figure chart{4}" viewBox="0 0 {0} {1}" width="{0}" role="img" aria-label="{2}">{3}</svg>'
+    ).format(WIDTH, HEIGHT, said, Markup("").join(parts), " crowded" if n > CROWDED else "")
 
 
 def _band(chart: Chart, limits: list[float], up) -> Markup:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anndata as ad
 import pandas as pd
+from markupsafe import escape
 
 from tissuemake import files
 from tissuemake.reporting.pages import plain
@@ -59,7 +60,10 @@ def custom_content(quality: pd.DataFrame, dropped: Mapping[str, Mapping[str, int
         "parent_description": "Spatial transcriptomics: checks, quality and what was dropped.",
     }
     measured = [name for name in NUMBERS if quality[name].notna().any()]
-    rows = quality.set_index("sample")
+    # MultiQC puts texts into its page as they are.
+    rows = quality.assign(**{name: quality[name].map(_escaped) for name in ("sample", *TEXTS)}).set_index(
+        "sample"
+    )
     contents = {
         "tissuemake_general_mqc.json": {
             "id": "tissuemake_general",
@@ -91,7 +95,7 @@ def custom_content(quality: pd.DataFrame, dropped: Mapping[str, Mapping[str, int
                 "title": "tissuemake: kept and dropped",
                 "ylab": "Observations",
             },
-            "data": {sample: dict(counts) for sample, counts in dropped.items()},
+            "data": {_escaped(sample): dict(counts) for sample, counts in dropped.items()},
         },
     }
     # MultiQC stops at a section without data.
@@ -105,6 +109,10 @@ def write_custom_content(
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, content in custom_content(quality, dropped).items():
         files.write_json(content, Path(folder) / name)
+
+
+def _escaped(text: str) -> str:
+    return str(escape(text))
 
 
 def _header(name: str) -> dict:
