@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from dropped import section
 
 import whole_folders
+from dropped_sections import section
 from tissuemake.intake.candidates import find_candidates
 from tissuemake.intake.naming import propose_name, unique
 from tissuemake.intake.pictures import in_reach, is_picture

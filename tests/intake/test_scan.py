@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dropped import section
 
 import whole_folders
+from dropped_sections import section
 from tissuemake.errors import InputError
 from tissuemake.files import read_json
 from tissuemake.intake import scan_inbox
