@@ -7,6 +7,8 @@ rule deliver_sample:
         imputed=rules.evaluate_sample.input.imputed,
         domains="results/samples/{sample}/domains.parquet",
         page="results/samples/{sample}/report.html",
+        decisions="results/samples/{sample}/decisions.json",
+        methods="results/samples/{sample}/methods.md",
         embeddings=rules.report_sample.input.embeddings,
         tumor=rules.report_sample.input.tumor,
         highres=rules.report_sample.input.highres,
@@ -22,6 +24,7 @@ rule deliver_sample:
         borders=rules.report_sample.input.borders,
         attention=rules.report_sample.input.attention,
         pathway_model=rules.report_sample.input.pathway_model,
+    # The methods of a sample decide which tables and predictions lie beside these: the manifest, written last, names them all.
     output:
         h5ad="results/delivery/{sample}/{sample}.h5ad",
         zarr="results/delivery/{sample}/{sample}.spatialdata.zarr.zip",

@@ -15,6 +15,7 @@ rule report_sample:
         tumor=rules.evaluate_sample.input.tumor,
         highres=of_encoders(highres_encoders, "results/samples/{{sample}}/highres/{encoder}.h5ad"),
         annotation=rules.evaluate_sample.input.annotation,
+        cell_types=rules.evaluate_sample.input.cell_types,
         perturbation=of_spot_models(perturbations, "results/samples/{{sample}}/perturbation/{model}.parquet"),
         spot_embeddings=of_spot_models(
             spot_embeddings, "results/samples/{{sample}}/spot_embeddings/{model}.h5ad"
@@ -27,6 +28,7 @@ rule report_sample:
         attributions=of_sparank(sparank_attributions),
         model=of_sparank(sparank_files),
         markers=of_sparank(sparank_markers),
+        reference_check=of_reference("results/references/{reference}/check.json"),
         image_model=lambda wildcards: (
             spafoundation_files(wildcards) if "spafoundation" in read_encoders(wildcards.sample) else []
         ),
@@ -37,6 +39,8 @@ rule report_sample:
             category="Samples",
             labels={"sample": "{sample}"},
         ),
+        decisions="results/samples/{sample}/decisions.json",
+        methods="results/samples/{sample}/methods.md",
     log:
         "logs/samples/{sample}/report.log",
     benchmark:
@@ -89,7 +93,7 @@ rule report_cohort:
         runtime=minutes(0.05, 30),
     params:
         rows={name: row.as_dict() for name, row in SAMPLES.items()},
-        rejected=SHEET.rejected,
+        rejected=SHEET.rejected | left_out(),
         # No input: each job writes one when it ends, those after this page as well.
         benchmarks="benchmarks",
     script:

@@ -32,8 +32,11 @@ with logged(snakemake.log[0]):
             name: {Path(path).stem: Path(path) for path in snakemake.input[name]}
             for name in ("spot_embeddings", "annotation", "perturbation", "pathways", "borders", "attention")
         },
+        cell_types=next(map(Path, snakemake.input.cell_types), None),
         domains=Path(snakemake.input.domains),
         report=Path(snakemake.input.page),
+        decisions=Path(snakemake.input.decisions),
+        methods=Path(snakemake.input.methods),
         row=snakemake.params.row,
         config=snakemake.params.config,
         output=Path(snakemake.output.manifest).parent,

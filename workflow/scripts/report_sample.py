@@ -31,6 +31,7 @@ with logged(snakemake.log[0]):
             name: {Path(path).stem: Path(path) for path in snakemake.input[name]}
             for name in ("spot_embeddings", "annotation", "perturbation", "pathways", "borders", "attention")
         },
+        cell_types=next(map(Path, snakemake.input.cell_types), None),
         domains=Path(snakemake.input.domains),
         statistics={
             "moran": Path(snakemake.input.moran),
@@ -42,5 +43,8 @@ with logged(snakemake.log[0]):
         tiles=Path(snakemake.input.tiles),
         markers=next(map(Path, snakemake.input.markers), None),
         row=snakemake.params.row,
+        reference_check=Path(snakemake.input.reference_check) if snakemake.input.reference_check else None,
         output=Path(snakemake.output.page),
+        decisions=Path(snakemake.output.decisions),
+        methods_text=Path(snakemake.output.methods),
     )

@@ -3,17 +3,25 @@
 import platform
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from tissuemake import __version__
 
 RECORDED = (
+    "snakemake",
     "anndata",
     "scanpy",
     "squidpy",
     "spatialdata",
+    "liana",
+    "decoupler",
+    "leidenalg",
+    "scikit-learn",
+    "tifffile",
+    "openslide-python",
     "torch",
     "transformers",
     "timm",
@@ -40,6 +48,12 @@ def measured(method: str, *, seed: int | None = None, device: str = "cpu", **ext
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, tissuemake and the packages that shape results."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    """Looked up once: each package's takes milliseconds."""
     found = {"tissuemake": __version__, "python": platform.python_version()}
     for package in RECORDED:
         try:

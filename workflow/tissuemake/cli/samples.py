@@ -233,7 +233,7 @@ def report(
     folder: Annotated[Path, typer.Argument(help="results/samples/NAME of a run.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Page to write.")] = None,
 ) -> None:
-    """Write a sample's page again from the files of its folder.
+    """Write a sample's page again from the files of its folder; beside it decisions.json and methods.md.
 
     Example: tissuemake report results/samples/demo-visium
     """
@@ -241,6 +241,7 @@ def report(
 
     statistics = ("moran", "neighborhood_enrichment", "ligand_receptor")
     tiles = folder / "tiles.arrow"
+    page = output or folder / "report.html"
     report_sample(
         folder.name,
         check=folder / "check.json",
@@ -260,7 +261,9 @@ def report(
             for name in ("pathways", "borders", "attention")
         },
         row={"sample": folder.name},
-        output=output or folder / "report.html",
+        output=page,
+        decisions=page.with_name("decisions.json"),
+        methods_text=page.with_name("methods.md"),
     )
 
 

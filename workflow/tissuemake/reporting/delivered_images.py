@@ -58,9 +58,13 @@ def encoder_entries(embeddings: Mapping[str, Path]) -> dict[str, dict]:
     found = {}
     for name, path in embeddings.items():
         encoder = read_encoder(path)
-        allowed = False if encoder.restricted else (True if encoder.licence else None)
         found[name] = plain(
-            {**encoder.record, "tiles": encoder.tiles, "licence": encoder.licence, "commercial_use": allowed}
+            {
+                **encoder.record,
+                "tiles": encoder.tiles,
+                "licence": encoder.licence,
+                "commercial_use": encoder.commercial_use,
+            }
         )
     return found
 

@@ -15,6 +15,7 @@ import pandas as pd
 from tissuemake import contracts, files, provenance
 from tissuemake.contracts import type_columns
 from tissuemake.hierarchy import coarser, stated_hierarchy
+from tissuemake.reporting.cell_labels import add_cell_types
 from tissuemake.reporting.delivered_images import (
     add_predicted,
     add_tumor,
@@ -35,7 +36,7 @@ from tissuemake.sheets import PATH_COLUMNS, Sample
 BY_METHOD = (
     "imputed_*.h5ad", "attributions_*.parquet", "proportions_*.parquet", "tumor_*.parquet", "highres_*.h5ad",
     "annotation_*.parquet", "perturbation_*.parquet", "pathways_*.parquet", "border_*.parquet",
-    "attention_*.parquet",
+    "attention_*.parquet", "cell_types.parquet", "decisions.json", "methods.md",
 )  # fmt: skip
 NONE: Mapping[str, Path] = MappingProxyType({})
 # Beside what is read, vendor folders hold tens of gigabytes that no stage opens.
@@ -67,6 +68,9 @@ def deliver_sample(
     pathways: Mapping[str, Path] = NONE,
     borders: Mapping[str, Path] = NONE,
     attention: Mapping[str, Path] = NONE,
+    cell_types: Path | None = None,
+    decisions: Path | None = None,
+    methods: Path | None = None,
 ) -> None:
     """Write the delivery of one sample into the folder `output`, ``manifest.json`` last: it vouches for the rest.
 
@@ -83,6 +87,11 @@ def deliver_sample(
     Of models that read spots and those around them: ``obsm["X_MODEL"]`` (their numbers), ``obs["annotation_MODEL"]``
     and ``obs["annotation_probability_MODEL"]``, ``annotation_MODEL.parquet``, ``perturbation_MODEL.parquet``.
 
+    Of single cells and bins: ``obs["cell_type"]`` (``unknown`` among them), ``obs["cell_type_confidence"]``,
+    ``obs["cell_ontology_id"]``, ``obs["cell_ontology_name"]``, ``cell_types.parquet``.
+
+    Of the work itself: ``decisions.json`` (thresholds, methods, models, versions), ``methods.md`` (what a paper says).
+
     Of pathways, measured and as models say: ``obsm["pathways_TABLE"]``, ``pathways_TABLE.parquet``,
     ``border_TABLE.parquet`` (means by distance from a border), ``attention_MODEL.parquet``.
 
@@ -90,8 +99,8 @@ def deliver_sample(
     ----------
     filtered, proportions, imputed, domains, check, ingested
         Files of the contracts of those names; the manifest holds their hashes.
-    report
-        The sample's page, copied.
+    report, decisions, methods
+        The sample's page and what was written with it, copied.
     attributions, models
         Method → genes that spoke for each type, delivered as ``attributions_METHOD.parquet``; folder of its
         model, whose card and hash the manifest holds.
@@ -124,6 +133,7 @@ def deliver_sample(
     for encoder, path in tumor.items():
         records[f"tumor/{encoder}"] = add_tumor(adata, encoder, path)
     records |= add_spot_models(adata, spot_embeddings, annotation, perturbation)
+    records |= add_cell_types(adata, cell_types)
     records |= add_pathways(adata, pathways, borders)
     outputs = [output / f"{sample}.h5ad"]
     for method, path in imputed.items():
@@ -147,6 +157,8 @@ def deliver_sample(
     write_spatialdata(adata, sample, outputs[-1])
     as_they_are = {f"attributions_{method}.parquet": path for method, path in (attributions or {}).items()}
     as_they_are |= {f"tumor_{encoder}.parquet": path for encoder, path in tumor.items()}
+    single = {"cell_types.parquet": cell_types, "decisions.json": decisions, "methods.md": methods}
+    as_they_are |= {name: path for name, path in single.items() if path}
     as_they_are |= copies(annotation, perturbation) | pathway_copies(pathways, borders, attention)
     for name, path in {**as_they_are, "report.html": report}.items():
         outputs.append(output / name)
@@ -156,7 +168,7 @@ def deliver_sample(
     by_model += [pathways, borders, attention]
     by_model = [path for found in by_model for path in found.values()]
     between = [filtered, check, domains, *proportions.values(), *imputed.values(), *by_model]
-    between = [ingested, *between] if ingested else between
+    between = [*filter(None, [ingested]), *between, *filter(None, [cell_types])]
     encoders = encoder_entries(embeddings)
     manifest = {
         "sample": sample,

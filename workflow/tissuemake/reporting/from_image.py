@@ -1,6 +1,6 @@
 """What was read off the stained image alone, by encoder: files, and who made the vectors under what licence."""
 
-import re
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,14 +8,13 @@ from pathlib import Path
 import anndata as ad
 import h5py
 import pandas as pd
+import pyarrow as pa
+import pyarrow.ipc
 
 from tissuemake import contracts
 from tissuemake.errors import InputError
+from tissuemake.reporting.licences import commercial_use
 
-# Words of licences that forbid commercial use: CC BY-NC(-ND, -SA), "non-commercial", "academic research only".
-RESTRICTED = re.compile(
-    r"(?<![a-z])nc(?![a-z])|non[- ]?commercial|academic|research[- ](?:use[- ])?only", re.IGNORECASE
-)
 # Column, what it is called, its limit, and whether values above (or below) it are the bad ones.
 FLAGS = {
     "tissue_fraction": ("less than half of it tissue", 0.5, False),
@@ -37,8 +36,12 @@ class Encoder:
     @property
     def restricted(self) -> bool:
         """Whether the licence of the weights forbids commercial use."""
-        stated = self.record.get("commercial")
-        return not bool(stated) if stated is not None else bool(RESTRICTED.search(self.licence))
+        return self.commercial_use is False
+
+    @property
+    def commercial_use(self) -> bool | None:
+        """Whether it allows commercial use; None where nobody said."""
+        return commercial_use(self.licence, self.record.get("commercial"))
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ def tile_flags(tiles: str | Path) -> dict:
     Returns
     -------
     dict
-        ``tiles`` (number), ``kinds`` (kind → number) and ``flags``: ``(what, number)`` for each thing looked for.
+        ``record`` (what made them), ``tiles`` (number), ``kinds`` (kind → number) and ``flags``:
+        ``(what, number)`` for each thing looked for.
     """
     table = contracts.read_table(tiles, contracts.TILES)
     flags = [
@@ -120,7 +124,17 @@ def tile_flags(tiles: str | Path) -> dict:
     if "usable" in table:
         flags.append(("of no use to train on", int((~table["usable"].astype(bool)).sum())))
     return {
+        "record": tile_record(tiles),
         "tiles": len(table),
         "kinds": {str(kind): int(count) for kind, count in table["kind"].value_counts().items()},
         "flags": flags,
     }
+
+
+def tile_record(tiles: str | Path) -> dict:
+    """Return what made a tile file; it stands with the last batch, because it ends with seconds and memory."""
+    with pa.memory_map(str(tiles)) as source:
+        file = pa.ipc.open_file(source)
+        last = file.num_record_batches - 1
+        metadata = file.get_batch_with_custom_metadata(last).custom_metadata if last >= 0 else None
+    return json.loads((metadata or {}).get(b"tissuemake", b"{}"))

@@ -1,7 +1,6 @@
 """The page of one sample: the tissue to look at first, then everything known about it, in one file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -10,14 +9,17 @@ import pandas as pd
 
 from tissuemake import contracts, files
 from tissuemake.reporting import pages, scores, spot_models, summaries
+from tissuemake.reporting.cell_labels import cell_type_groups, cell_types_section, read_cell_types
 from tissuemake.reporting.comparison import compare_methods
-from tissuemake.reporting.from_image import FromImage, read_from_image, tile_flags
+from tissuemake.reporting.from_image import read_from_image, tile_flags
 from tissuemake.reporting.image_section import image_section
 from tissuemake.reporting.layer_groups import collect_groups
-from tissuemake.reporting.models import Model, model_section, read_model
+from tissuemake.reporting.methods import Methods, methods, write_methods
+from tissuemake.reporting.models import model_section, read_model
 from tissuemake.reporting.pathway_section import pathway_section
-from tissuemake.reporting.pathways import Pathways, pathway_groups, read_pathways
-from tissuemake.reporting.spot_models import SpotModels, read_spot_models
+from tissuemake.reporting.pathways import pathway_groups, read_pathways
+from tissuemake.reporting.sample_files import SampleFiles, decided, step_records
+from tissuemake.reporting.spot_models import read_spot_models
 from tissuemake.reporting.tissue_view import MAX_SHOWN, build_view, small_picture
 from tissuemake.reporting.type_layers import type_colours
 
@@ -30,26 +32,6 @@ MISSING = {
     "domains": "No tissue domains were found: the sample has too few spots or genes for it.",
     "scores": "Nothing could be scored: no truth, no labels, and no held-out genes.",
 }
-
-
-@dataclass(frozen=True)
-class SampleFiles:
-    """The files of one sample, read and checked."""
-
-    check: dict
-    filtered: ad.AnnData
-    proportions: dict[str, pd.DataFrame]
-    imputed: dict[str, ad.AnnData]
-    domains: pd.DataFrame
-    statistics: dict[str, pd.DataFrame]
-    evaluation: pd.DataFrame
-    attributions: dict[str, pd.DataFrame] = field(default_factory=dict)
-    models: dict[str, Model] = field(default_factory=dict)
-    markers: pd.DataFrame | None = None
-    image: FromImage = field(default_factory=FromImage)
-    tiles: dict = field(default_factory=dict)
-    spots: SpotModels = field(default_factory=SpotModels)
-    pathways: Pathways = field(default_factory=Pathways)
 
 
 def report_sample(
@@ -78,8 +60,12 @@ def report_sample(
     pathways: Mapping[str, Path] = NONE,
     borders: Mapping[str, Path] = NONE,
     attention: Mapping[str, Path] = NONE,
+    cell_types: Path | None = None,
+    reference_check: Path | None = None,
+    decisions: Path | None = None,
+    methods_text: Path | None = None,
 ) -> None:
-    """Write the self-contained HTML page of one sample.
+    """Write the self-contained HTML page of one sample, what was decided for it, and the methods paragraph.
 
     Parameters
     ----------
@@ -113,6 +99,12 @@ def report_sample(
     pathways, borders, attention
         ``measured`` or a model → scores of gene sets per spot, their profiles across a border, and what the model
         looked at.
+    cell_types
+        One type for each cell or bin; None for spots.
+    reference_check
+        ``check.json`` of the reference.
+    decisions, methods_text
+        Where to write ``decisions.json`` (see `reporting.decisions`) and ``methods.md``; None: not.
 
     Raises
     ------
@@ -148,15 +140,25 @@ def report_sample(
         tiles=tile_flags(tiles) if tiles else {},
         spots=read_spot_models(annotation, perturbation, spot_embeddings),
         pathways=read_pathways(pathways, borders, attention),
+        cell_types=read_cell_types(cell_types),
+        reference=files.read_json(reference_check) if reference_check else {},
     )
-    pages.write_page(sample_html(sample, found, row, qc_figure), output)
+    content = decided(sample, found, row)
+    if decisions:
+        files.write_json(content, decisions)
+    if methods_text:
+        write_methods(content, methods_text)
+    pages.write_page(sample_html(sample, found, row, methods(content), qc_figure), output)
 
 
-def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | None = None) -> str:
+def sample_html(
+    sample: str, found: SampleFiles, row: dict, how: Methods, qc_figure: Path | None = None
+) -> str:
     """Return the page's text; see `report_sample`."""
     adata = found.filtered
     about = adata.uns["tissuemake"]
     noun = str(about.get("observation", "spot"))
+    colours = type_colours(found.proportions)
     groups = collect_groups(
         adata,
         found.proportions,
@@ -166,11 +168,11 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
         found.image,
         spot_models.label_groups(found.spots, adata.obs_names),
         pathway_groups(found.pathways, adata.obs_names),
+        cell_type_groups(found.cell_types, adata.obs_names, colours),
     )
     view = build_view(sample, adata, groups)
     main_domain = _main_domain(found.domains)
-    records = _provenance(found)
-    colours = type_colours(found.proportions)
+    records = step_records(found)
     return pages.render(
         "sample.html.j2",
         styles=STYLES,
@@ -196,6 +198,7 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
         models=_models(found),
         image_section=image_section(found.image, adata, noun),
         tiles=found.tiles,
+        cell_types=cell_types_section(found.cell_types, noun),
         annotations=spot_models.annotations(found.spots, noun),
         perturbations=spot_models.perturbations(found.spots),
         pathways=pathway_section(found.pathways, found.evaluation),
@@ -212,6 +215,7 @@ def sample_html(sample: str, found: SampleFiles, row: dict, qc_figure: Path | No
         facts=_plain_items(found.check.get("facts", {})),
         steps=summaries.steps(records),
         versions=summaries.versions([*records.values(), dict(about)]),
+        methods=how,
         row=_plain_items(row),
         missing=MISSING,
     )
@@ -252,29 +256,6 @@ def _view_notes(view, adata: ad.AnnData, noun: str) -> list[str]:
             f"A random {MAX_SHOWN:,} of {adata.n_obs:,} {noun}s are drawn; the numbers below are of all."
         )
     return notes
-
-
-def _provenance(found: SampleFiles) -> dict[str, dict]:
-    """Step → provenance record, from every file that carries one."""
-    records = {}
-    for method, table in found.proportions.items():
-        records[f"Deconvolution, {method}"] = table.attrs.get("tissuemake", {})
-    for name, encoder in found.image.encoders.items():
-        records[f"Embedding of tiles, {name}"] = encoder.record
-    for method, data in found.imputed.items():
-        step = "Expression from the image" if method in found.image.expression else "Imputation"
-        records[f"{step}, {method}"] = dict(data.uns["tissuemake"])
-    for name, table in found.image.tumor.items():
-        records[f"Tumour, {name}"] = table.attrs.get("tissuemake", {})
-    for name, data in found.image.fine.items():
-        records[f"Finer map, {name}"] = dict(data.uns["tissuemake"])
-    for (step, name), record in {**found.spots.records(), **found.pathways.records()}.items():
-        records[f"{step.capitalize()}, {name}"] = record
-    records["Domains"] = found.domains.attrs.get("tissuemake", {})
-    for name, table in found.statistics.items():
-        records[name.replace("_", " ").capitalize()] = table.attrs.get("tissuemake", {})
-    records["Evaluation"] = found.evaluation.attrs.get("tissuemake", {})
-    return {step: record for step, record in records.items() if record}
 
 
 def _plain_items(content: dict) -> list[tuple[str, object]]:
