@@ -15,6 +15,39 @@ def deconvolution_methods(sample):
     return methods if SAMPLES[sample].reference else [name for name in methods if name in SELF_CONTAINED]
 
 
+def cell_labels(sample):
+    """What gives each cell or bin one type: of assays whose observations are no mixtures."""
+    if SAMPLES[sample].assay not in UNPICTURED:
+        return []
+    able = [*(["transfer"] if SAMPLES[sample].reference else []), *deconvolution_methods(sample)]
+    return [name for name in config["annotation"]["cells"] if name in able]
+
+
+def cell_type_files(wildcards):
+    """The table of one type for each cell or bin, where any method gives one."""
+    return [f"results/samples/{wildcards.sample}/cell_types.parquet"] if cell_labels(wildcards.sample) else []
+
+
+def pseudo_spots_of(sample):
+    """Lattices and shares of the panel by which pseudo-spots are made of the sample's cells, each by its name."""
+    row = SAMPLES[sample]
+    cells = row.assay == "xenium" or (row.assay == "visium_hd" and row.bin_um == "segmented")
+    known = row.truth or cell_labels(sample)
+    asked = config["evaluation"]
+    return [
+        f"{lattice}-{round(100 * share)}"
+        for lattice in asked["pseudo_lattices"]
+        for share in asked["pseudo_panels"]
+        if cells and known and deconvolution_methods(sample)
+    ]
+
+
+def pseudo_spot_scores(wildcards):
+    """Scores on the sample's pseudo-spots, where the config asks for them."""
+    asked = config["evaluation"]["pseudo_spots"] and pseudo_spots_of(wildcards.sample)
+    return [f"results/samples/{wildcards.sample}/pseudo_spots.parquet"] if asked else []
+
+
 def sparank_model(wildcards):
     """Folder or hub id of the sample's model: the weights that the config names, or those made of its reference."""
     if SPARANK["weights"] != PRETRAIN:

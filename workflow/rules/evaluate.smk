@@ -1,4 +1,4 @@
-TASKS = ["deconvolution", "imputation", "domains", "tumor", "annotation", "pathways"]
+TASKS = ["deconvolution", "cell_types", "imputation", "domains", "tumor", "annotation", "pathways"]
 
 
 rule evaluate_sample:
@@ -16,6 +16,7 @@ rule evaluate_sample:
         tumor=of_encoders(tumor_encoders, "results/samples/{{sample}}/tumor/{encoder}.parquet"),
         annotation=of_spot_models(annotations, "results/samples/{{sample}}/annotation/{model}.parquet"),
         pathways=of_pathways(pathway_tables, "results/samples/{{sample}}/pathways/{table}.parquet"),
+        cell_types=cell_type_files,
         signatures=of_reference("results/references/{reference}/signatures.parquet"),
         known=sample_sources("labels", "truth"),
     output:

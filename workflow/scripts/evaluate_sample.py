@@ -23,6 +23,7 @@ with logged(snakemake.log[0]):
         tumor={Path(path).stem: Path(path) for path in snakemake.input.tumor},
         tumor_labels=snakemake.params.tumor_labels,
         ignored_labels=snakemake.params.ignored_labels,
+        cell_types=next(map(Path, snakemake.input.cell_types), None),
         annotation={Path(path).stem: Path(path) for path in snakemake.input.annotation},
         pathways={Path(path).stem: Path(path) for path in snakemake.input.pathways},
     )

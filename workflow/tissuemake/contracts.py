@@ -115,6 +115,13 @@ DOMAINS = TableContract("domains", "cluster_domains", index="barcode")
 TUMOR = TableContract("tumor", "detect_tumor", index="barcode", columns=("probability",), numeric=True)
 # `probability` is of the label that stands there.
 ANNOTATION = TableContract("annotation", "annotate_spots", index="barcode", columns=("label", "probability"))
+# A type, or unknown, for each cell or bin; `confidence` is of it. Also cell_type_METHOD and confidence_METHOD.
+CELL_TYPES = TableContract(
+    "cell_types",
+    "label_cells",
+    index="barcode",
+    columns=("cell_type", "confidence", "method", "cell_ontology_id", "cell_ontology_name"),
+)
 MORAN = TableContract("moran", "spatial_statistics", index="gene", columns=("I", "pval_norm_fdr"))
 NEIGHBORHOOD = TableContract(
     "neighborhood_enrichment", "spatial_statistics", columns=("domain_a", "domain_b", "zscore", "count")
@@ -156,15 +163,7 @@ PATHWAY_SCALING = TableContract(
     "pathway_scaling",
     "fit_pathway_scaling",
     index="gene",
-    columns=(
-        "gene_id",
-        "spots",
-        "share",
-        "published_mean",
-        "published_sd",
-        "residuals_mean",
-        "residuals_sd",
-    ),
+    columns=("gene_id", "spots", "share", "published_mean", "published_sd", "residuals_mean", "residuals_sd"),
 )
 # Means of a pathway by signed distance from a border; negative is inside.
 PATHWAY_BORDER = TableContract(

@@ -2,11 +2,22 @@
 
 import sys
 
-from tissuemake.cli import deliveries, intake, models, pathways, references, runs, samples, spatial
+from tissuemake.cli import cells, deliveries, intake, models, pathways, references, runs, samples, spatial
 from tissuemake.cli.options import app
 from tissuemake.errors import InputError
 
-__all__ = ["deliveries", "intake", "main", "models", "pathways", "references", "runs", "samples", "spatial"]
+__all__ = [
+    "cells",
+    "deliveries",
+    "intake",
+    "main",
+    "models",
+    "pathways",
+    "references",
+    "runs",
+    "samples",
+    "spatial",
+]
 
 
 def main() -> None:

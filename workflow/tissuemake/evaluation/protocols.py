@@ -9,6 +9,7 @@ import pandas as pd
 
 from tissuemake.contracts import (
     ANNOTATION,
+    CELL_TYPES,
     DOMAINS,
     EVALUATION,
     FILTERED,
@@ -22,7 +23,7 @@ from tissuemake.contracts import (
     read_table,
     write_table,
 )
-from tissuemake.evaluation import annotation_scores, image_scores, pathway_scores, scores
+from tissuemake.evaluation import annotation_scores, cell_type_scores, image_scores, pathway_scores, scores
 from tissuemake.evaluation.tables import level_of_truth, read_labels, read_truth
 from tissuemake.hierarchy import at_level
 from tissuemake.provenance import measured
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 IMAGE = "image"
 MEASURED = "measured"
 
-TASKS = ("deconvolution", "imputation", "domains", "tumor", "annotation", "pathways")
+TASKS = ("deconvolution", "cell_types", "imputation", "domains", "tumor", "annotation", "pathways")
 
 
 def evaluate_sample(
@@ -53,6 +54,7 @@ def evaluate_sample(
     ignored_labels: Sequence[str] = (),
     annotation: Mapping[str, str | Path] = MappingProxyType({}),
     pathways: Mapping[str, str | Path] = MappingProxyType({}),
+    cell_types: str | Path | None = None,
 ) -> None:
     """Score a sample's files and write a tidy table: sample, task, method, metric, value, cost.
 
@@ -81,6 +83,9 @@ def evaluate_sample(
     pathways
         ``measured`` and models → ``pathways/{table}.parquet``; see `pathway_scores.pathways`.
 
+    cell_types
+        One type for each cell or bin, scored where there is a truth; see `cell_type_scores.cell_types`.
+
     Raises
     ------
     InputError
@@ -95,12 +100,14 @@ def evaluate_sample(
     learnt = {model: read_table(path, ANNOTATION) for model, path in annotation.items()}
     activities = {table: read_table(path, PATHWAYS) for table, path in pathways.items()}
     measured_scores = activities.pop(MEASURED, None)
+    single = read_table(cell_types, CELL_TYPES) if cell_types else None
     costs = {
         "deconvolution": {
             method: table.attrs.get("tissuemake", {}) for method, table in compositions.items()
         },
         "imputation": {method: table.uns["tissuemake"] for method, table in predictions.items()},
         "domains": dict.fromkeys(regions, regions.attrs.get("tissuemake", {})),
+        "cell_types": {} if single is None else _costs_of_labels(single),
         "tumor": {encoder: table.attrs.get("tissuemake", {}) for encoder, table in suspicions.items()},
         "annotation": {model: table.attrs.get("tissuemake", {}) for model, table in learnt.items()},
         "pathways": {model: table.attrs.get("tissuemake", {}) for model, table in activities.items()},
@@ -108,7 +115,7 @@ def evaluate_sample(
     pictured = {name: table for name, table in predictions.items() if image_scores.from_image(table)}
     others = {name: table for name, table in predictions.items() if name not in pictured}
     with measured("evaluation", sample=sample, seed=seed) as record:
-        known = read_truth(truth, spots.obs_names) if truth and compositions else None
+        known = read_truth(truth, spots.obs_names) if truth and (compositions or single is not None) else None
         asked = len(regions.columns) or suspicions or learnt
         zones = read_labels(labels, spots, source_path) if labels and asked else None
         types = {method: known_shares(table) for method, table in compositions.items()}
@@ -116,6 +123,9 @@ def evaluate_sample(
         unknown = {method: table[UNKNOWN] for method, table in compositions.items() if UNKNOWN in table}
         found = {
             ("deconvolution", ""): scores.composition(compared, known, unknown) + scores.agreement(types),
+            ("cell_types", ""): cell_type_scores.cell_types(single, known, types)
+            if single is not None and known is not None
+            else [],
             ("imputation", ""): scores.imputation(others, spots) if others else [],
             ("imputation", IMAGE): image_scores.expression(pictured, spots) if pictured else [],
             ("domains", ""): scores.domains(regions.loc[spots.obs_names], spots, zones, seed)
@@ -132,6 +142,12 @@ def evaluate_sample(
             else [],
         }
     write_table(_tidy(sample, found, costs), output, EVALUATION, record)
+
+
+def _costs_of_labels(table: pd.DataFrame) -> dict[str, dict]:
+    """The record of the table for the methods in it."""
+    label = cell_type_scores.LABEL
+    return {name.removeprefix(label): table.attrs["tissuemake"] for name in table if name.startswith(label)}
 
 
 def _as_truth(

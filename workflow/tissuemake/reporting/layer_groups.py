@@ -31,17 +31,19 @@ def collect_groups(
     image: FromImage | None = None,
     labels: Sequence[Group] = (),
     pathways: Sequence[Group] = (),
+    cells: Sequence[Group] = (),
 ) -> list[Group]:
     """Return every colouring of a sample, the most telling group first.
 
-    `labels` are groups of learnt labels, `pathways` of scores of gene sets.
+    `labels` are groups of learnt labels, `pathways` of scores of gene sets, `cells` of one type for each
+    cell, which for these says more than shares.
     """
     image = image or FromImage()
     groups = type_groups(proportions, adata.obs_names, type_colours(proportions))
     # The dominant type is the one picture that shows composition at a glance.
     first = [group for group in groups if group.label.startswith("Dominant")]
     second = [domain_group(domains.reindex(adata.obs_names)), *labels, tumor_group(image, adata.obs_names)]
-    groups = [*first, *second, *groups[len(first) :]]
+    groups = [*cells[:1], *first, *second, *cells[1:], *groups[len(first) :]]
     groups += level_groups(proportions, adata.obs_names)
     groups += pathways
     groups.append(Group(MEASURED, measured_genes(adata, moran, image_genes(image, adata))))

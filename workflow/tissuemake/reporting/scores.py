@@ -5,7 +5,7 @@ import pandas as pd
 # Metrics by which methods are ranked, the one that decides first. Others are facts: shown, never won.
 RANKED = (
     "pearson", "pearson_shared", "aupr", "rmse", "jsd", "held_out_r_depth_adjusted", "held_out_r", "ari", "nmi",
-    "auroc", "auprc", "macro_f1", "accuracy",
+    "auroc", "auprc", "macro_f1", "accuracy", "accuracy_labelled",
 )  # fmt: skip
 LOWER_IS_BETTER = ("rmse", "jsd")
 NAMES = {
@@ -24,9 +24,13 @@ NAMES = {
     "auprc": "AUPRC",
     "tumor_spots": "tumour spots",
     "macro_f1": "macro F1",
+    "accuracy_labelled": "accuracy of those labelled",
+    "ece": "calibration error",
+    "foreign_unknown": "foreign types called unknown",
     "taught": "share whose label was taught",
 }
 TASK_NAMES = {
+    "cell_types": "cell types, one for each",
     "tumor": "tumour, from the image alone",
     "annotation": "annotation, labels learnt on other donors",
     "pathways": "pathways, from the image alone",
