@@ -125,3 +125,12 @@ def test_the_two_profiles_of_slurm_differ_in_how_they_ask_for_gpus_alone():
     assert other.pop("set-resources") and one == other
     one, other = ((ROOT / "profiles" / name / "partitions.yaml").read_text() for name in PROFILES)
     assert one == other
+
+
+def test_cheap_steps_of_a_sample_are_one_job_of_the_cluster(trained):
+    """What one of them waits for is in the other; their minutes add up, their memory does not."""
+    targets = [f"results/samples/{sample}/filtered.h5ad" for sample in ("first", "taught")]
+    jobs = asked(trained, "slurm", *targets, options=("--retries", "0", "--forcerun", "ingest_sample"))
+    grouped = jobs["prepare_filter_spots_ingest_sample"]
+    assert grouped == ["-p cpu -t 60 --mem 2000 --ntasks=1 --cpus-per-task=1"] * 2
+    assert not [job for job in jobs if re.match("ingest_sample|filter_spots", job)]
