@@ -125,6 +125,6 @@ def _cells(table: pd.DataFrame) -> dict[str, dict]:
     """A sample's cells, without those that are empty."""
     rows = {
         str(sample): {key: value for key, value in row.items() if pd.notna(value) and value != ""}
-        for sample, row in zip(table.index, table.to_dict("records"), strict=True)
+        for sample, row in table.iterrows()
     }
     return {sample: row for sample, row in rows.items() if row}

@@ -34,8 +34,8 @@ class Stamp:
 
 
 def stamp_for(samples: int) -> Stamp:
-    """Return how to draw the pictures of a page of so many rows: above a hundred, all together stay near a megabyte."""
-    return Stamp() if samples <= MANY_SAMPLES else Stamp(88, 2000, "WEBP", 45)
+    """Return how to draw the pictures of a page of so many rows: above a hundred, a thousand are 3 MB together."""
+    return Stamp() if samples <= MANY_SAMPLES else Stamp(80, 2000, "WEBP", 25)
 
 
 def draw_thumbnail(
