@@ -7,13 +7,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from run_folder import ROOT, SNAKEMAKE
 
 SCRIPT = Path(__file__).with_name("cluster.sh")
 HOOK = Path(__file__).with_name("rehearsal")
+CONF = Path("/etc/slurm/slurm.conf")
+OURS = "ClusterName=tissuemake-tests\n"
 
 
 def missing() -> str:
@@ -22,9 +24,12 @@ def missing() -> str:
         return "'make test-slurm' brings it up"
     if os.geteuid() != 0:
         return "not root"
-    if shutil.which("slurmctld"):
-        return ""
-    return "" if Path("/etc/debian_version").exists() and shutil.which("apt-get") else "not Debian"
+    if not (Path("/etc/debian_version").exists() and shutil.which("dpkg")):
+        return "not Debian"
+    if CONF.exists() and not CONF.read_text().startswith(OURS):
+        return f"this host has a SLURM of its own ({CONF})"
+    installed = subprocess.run(["bash", SCRIPT, "install"], capture_output=True, text=True, check=False)
+    return "" if installed.returncode == 0 else f"no packages: {installed.stderr.strip()[-200:]}"
 
 
 class Cluster:
@@ -32,11 +37,19 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._running: list[subprocess.Popen] = []
 
     def start(self, run: Path, *arguments: str, profile: str = "slurm") -> subprocess.Popen:
         """Start Snakemake in `run` as a user does; what it says goes into ``said.log`` there."""
-        command = [SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--workflow-profile", profile]
+        # Tests that run in the background ignore Ctrl-C, and so would what they start.
+        command = [
+            "env",
+            "--default-signal=INT",
+            SNAKEMAKE,
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            "--workflow-profile",
+            profile,
+        ]
         command += ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "10", *arguments]
         environment = {**os.environ, "REHEARSAL": "1", "OMP_NUM_THREADS": "1"}
         environment["PYTHONPATH"] = os.pathsep.join([str(HOOK), os.environ.get("PYTHONPATH", "")])
@@ -44,28 +57,52 @@ class Cluster:
             started = subprocess.Popen(
                 command, cwd=run, env=environment, stdout=said, stderr=said, start_new_session=True
             )
-        self._running.append(started)
+        (self.folder / "runs" / str(started.pid)).touch()
         return started
 
-    def leave(self) -> None:
-        """End what still runs."""
-        for started in self._running:
-            if started.poll() is None:
-                os.killpg(started.pid, signal.SIGKILL)
-        ask("scancel", "--user", "root")
-        until(lambda: not ask("squeue", "--noheader"), 60)
+    def lose(self, node: str, run: Path) -> None:
+        """What a node does whose power is gone: its daemon and its jobs of `run` end, and nobody says so."""
+        daemon = int((self.folder / f"slurmd.{node}.pid").read_text())
+        runs = {int(path.name) for path in (self.folder / "runs").iterdir()}
+        steps = tuple(f"slurmstepd: [{job['JobId']}." for job in jobs(run))
+        # First who would tell, then who was at work.
+        gone = [daemon, *(pid for pid, said in commands().items() if said.startswith(steps))]
+        gone += [pid for pid in commands() if at_work(pid, run) and os.getsid(pid) not in runs]
+        for pid in gone:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
+
+    def find(self, node: str) -> None:
+        """The node is back."""
+        ask("slurmd", "-N", node)
+        ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """Bring the cluster up in `folder` and take it down again."""
-    subprocess.run(["bash", str(SCRIPT), "up", str(folder)], check=True, timeout=300)
-    up = Cluster(folder)
-    try:
-        yield up
-    finally:
-        up.leave()
-        subprocess.run(["bash", str(SCRIPT), "down", str(folder)], check=True, timeout=60)
+    """Bring the cluster up in `folder` and take it down again, also when the tests are killed."""
+    command = ["bash", str(SCRIPT), "hold", str(folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as held:
+        assert held.stdout.readline() == "up\n"
+        yield Cluster(folder)
+
+
+def commands() -> dict[int, str]:
+    """The command line of every process."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found[int(path.parent.name)] = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def at_work(pid: int, folder: Path) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cwd").resolve() == folder.resolve()
+    return False
 
 
 def ask(*command: str) -> str:

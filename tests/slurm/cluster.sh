@@ -1,22 +1,33 @@
 #!/usr/bin/env bash
 # A real SLURM on this host, for tests: munge, slurmctld and one slurmd per made-up node, a GPU that is no GPU among
-# them. Debian packages; run as root.    cluster.sh up FOLDER | cluster.sh down FOLDER
+# them. Debian packages; run as root.
+#   cluster.sh install        packages; fails where they cannot be had
+#   cluster.sh hold FOLDER    up, says "up", and down again when its standard input ends, whatever ended it
 set -euo pipefail
-folder=$2
+folder=${2:-}
 host=$(hostname -s)
 
-packages() {
+install() {
   local wanted=(munge slurmctld slurmd slurm-client)
   dpkg -s "${wanted[@]}" >/dev/null 2>&1 && return
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq && apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
 }
 
+hold() {
+  # One cluster at a time: its ports and /etc/slurm are the host's.
+  exec 9>/run/lock/tissuemake-test-slurm && flock 9
+  trap '' INT
+  trap down EXIT
+  up >&2 9>&-
+  echo up
+  cat >/dev/null
+}
+
 up() {
-  packages
-  mkdir -p "$folder"/{state,log,spool.cpu1,spool.gpu1} /etc/slurm
+  mkdir -p "$folder"/{state,log,runs,spool.cpu1,spool.gpu1} /etc/slurm
   cat > "$folder/slurm.conf" <<CONF
-ClusterName=test
+ClusterName=tissuemake-tests
 SlurmctldHost=$host(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
@@ -48,23 +59,23 @@ AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 GresTypes=gpu
 DefMemPerCPU=500
-NodeName=cpu1 NodeHostname=$host NodeAddr=127.0.0.1 Port=16818 CPUs=8 RealMemory=20000 State=UNKNOWN
-NodeName=gpu1 NodeHostname=$host NodeAddr=127.0.0.1 Port=16819 CPUs=4 RealMemory=20000 Gres=gpu:a100:4 State=UNKNOWN
+NodeName=cpu1 NodeHostname=$host NodeAddr=127.0.0.1 Port=16818 CPUs=8 RealMemory=40000 State=UNKNOWN
+NodeName=gpu1 NodeHostname=$host NodeAddr=127.0.0.1 Port=16819 CPUs=8 RealMemory=40000 Gres=gpu:a100:5 State=UNKNOWN
 PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=2880 DefaultTime=10 State=UP
 PartitionName=gpu Nodes=gpu1 Default=NO MaxTime=2880 DefaultTime=10 State=UP
 CONF
-  cat > "$folder/gres.conf" <<'CONF'
-AutoDetect=off
-NodeName=gpu1 Name=gpu Type=a100 File=/dev/null
-NodeName=gpu1 Name=gpu Type=a100 File=/dev/zero
-NodeName=gpu1 Name=gpu Type=a100 File=/dev/full
-NodeName=gpu1 Name=gpu Type=a100 File=/dev/random
-CONF
+  echo AutoDetect=off > "$folder/gres.conf"
+  for file in null zero full random urandom; do
+    echo "NodeName=gpu1 Name=gpu Type=a100 File=/dev/$file" >> "$folder/gres.conf"
+  done
   # The built-in place: the plugin's job step drops every SLURM_* variable, SLURM_CONF among them.
   ln -sfn "$folder/slurm.conf" /etc/slurm/slurm.conf
   ln -sfn "$folder/gres.conf" /etc/slurm/gres.conf
-  install -d -o munge -g munge -m 0755 /run/munge
-  munge -n </dev/null 2>/dev/null | unmunge >/dev/null 2>&1 || runuser -u munge -- /usr/sbin/munged
+  command install -d -o munge -g munge -m 0755 /run/munge
+  munge -n </dev/null 2>/dev/null | unmunge >/dev/null 2>&1 || {
+    runuser -u munge -- /usr/sbin/munged
+    touch "$folder/munged"
+  }
   slurmctld
   slurmd -N cpu1
   slurmd -N gpu1
@@ -77,11 +88,31 @@ CONF
   exit 1
 }
 
+# What was started goes: runs of Snakemake (each leads a session), their jobs, the daemons.
 down() {
-  for pid in "$folder"/slurmd.*.pid "$folder"/slurmctld.pid; do
-    if [ -s "$pid" ]; then kill "$(cat "$pid")" 2>/dev/null || true; fi
+  set +e
+  for run in "$folder"/runs/*; do [ -e "$run" ] && kill -9 -- "-${run##*/}" 2>/dev/null; done
+  scancel --user root 2>/dev/null
+  for _ in $(seq 100); do
+    [ -z "$(squeue --noheader 2>/dev/null)" ] && break
+    sleep .1
   done
-  [ "$(readlink /etc/slurm/slurm.conf)" != "$folder/slurm.conf" ] || rm -f /etc/slurm/slurm.conf /etc/slurm/gres.conf
+  for pid in "$folder"/slurmd.*.pid "$folder"/slurmctld.pid; do end "$pid"; done
+  # Only the one that was started for these tests.
+  [ -e "$folder/munged" ] && end /run/munge/munged.pid
+  [ "$(readlink /etc/slurm/slurm.conf)" = "$folder/slurm.conf" ] && rm -f /etc/slurm/slurm.conf /etc/slurm/gres.conf
+  return 0
+}
+
+end() {
+  local pid
+  pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] || return 0
+  kill "$pid" 2>/dev/null
+  for _ in $(seq 50); do
+    kill -0 "$pid" 2>/dev/null || return 0
+    sleep .1
+  done
+  kill -9 "$pid" 2>/dev/null
 }
 
 "$1"
