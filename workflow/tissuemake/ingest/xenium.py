@@ -1,6 +1,7 @@
 """Xenium: bundles of Xenium Onboard Analysis (XOA) 1 to 4, whole or in parts."""
 
 import json
+from functools import cached_property
 from pathlib import Path
 
 import anndata as ad
@@ -12,6 +13,7 @@ from tissuemake.ingest import images as pictures
 from tissuemake.ingest import ten_x, xenium_tables
 from tissuemake.ingest.alignment import find_alignment, pixel_scale, read_alignment, to_image
 from tissuemake.ingest.base import Reader
+from tissuemake.ingest.transcripts import transcript_counts
 from tissuemake.sheets import Sample
 
 PIXEL_SIZE_UM = 0.2125  # the instrument's, the same since the first; experiment.xenium repeats it
@@ -107,16 +109,17 @@ class XeniumReader(Reader):
     def counts(self) -> ad.AnnData:
         if self.matrix is not None:
             return ten_x.read_matrix(self.matrix, self.where(self.matrix))
-        return self._from_transcripts()[0]
+        return self._from_transcripts[0]
 
+    @cached_property
     def _from_transcripts(self) -> tuple[ad.AnnData, pd.DataFrame]:
         panel = self.bundle / "gene_panel.json"
-        return xenium_tables.transcript_counts(self.transcripts, panel, self.where(self.transcripts))
+        return transcript_counts(self.transcripts, panel, self.where(self.transcripts))
 
     def positions_um(self) -> pd.DataFrame:
         """x, y in µm as the vendor has them, and the areas of cell and nucleus where known, by cell id."""
         if self.cells is None:
-            centres = self._from_transcripts()[1] if self.transcripts else None
+            centres = self._from_transcripts[1] if self.transcripts else None
             if self.boundaries is None:
                 return centres
             outlined = xenium_tables.polygon_centres(self.boundaries, self.where(self.boundaries))
