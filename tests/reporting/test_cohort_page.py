@@ -4,10 +4,12 @@ import pandas as pd
 import pytest
 
 from reporting.browser import DESKTOP, PHONE, chromium, console_errors, open_page, overflow, requested
+from reporting.made_up_cohort import made_up_quality
 from reporting.toy_tissue import SAMPLE, Toy
 from tissuemake import contracts, files
 from tissuemake.reporting import cohort_rows, pages
 from tissuemake.reporting.cohort_page import read_evaluations, report_cohort
+from tissuemake.reporting.quality_table import as_table, read_history, write_quality
 from tissuemake.reporting.sample_page import report_sample
 
 HOSTILE = "<script>alert(1)</script>"
@@ -29,6 +31,11 @@ def results(tmp_path_factory, toy):
     bad = folder / "samples" / "bad" / "check.json"
     files.write_json({"sample": "bad", "status": "fail", "findings": [finding], "facts": {}}, bad)
     rejected = {"line-4": {**finding, "message": f"'{HOSTILE}' is no name.", "sample": HOSTILE}}
+    benchmark = folder / "benchmarks" / "samples" / "zcells" / "domains.tsv"
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_text("s\tmax_rss\n90.0\t512.0\n")
+    past = folder / "past.tsv"
+    write_quality(as_table(made_up_quality(40)), past)
     report_cohort(
         checks={SAMPLE: toy.check, "zcells": plain.check, "bad": bad},
         rejected=rejected,
@@ -39,6 +46,10 @@ def results(tmp_path_factory, toy):
         imputed={SAMPLE: toy.imputed},
         domains={SAMPLE: toy.domains, "zcells": plain.domains},
         output=folder / "report" / "index.html",
+        quality=folder / "report" / "quality.tsv",
+        multiqc=folder / "report" / "multiqc",
+        benchmarks=folder / "benchmarks",
+        history=[past],
     )
     return folder
 
@@ -78,6 +89,31 @@ def test_a_row_says_which_model_was_used_and_what_it_did_not_know(results, toy):
         {"nnls": contracts.read_table(toy.proportions["nnls"], contracts.PROPORTIONS)}
     )
     assert types == []
+
+
+def test_the_quality_table_and_multiqc_say_what_the_page_says(results):
+    table = read_history([results / "report" / "quality.tsv"]).set_index("sample")
+    assert list(table.index) == [SAMPLE, "zcells", "bad", HOSTILE]
+    assert list(table["status"]) == ["warn", "warn", "fail", "fail"]
+    assert list(table["reason"]) == ["", "", "x", "x"] and table["kept"].notna().tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    # Sixty spots of some hundred counts are nothing among sections of thousands.
+    assert "counts " in table["outlier"][SAMPLE] and "below" in table["outlier"][SAMPLE]
+    html = (results / "report" / "index.html").read_text()
+    assert f'<span class="flag">{table["outlier"][SAMPLE].split("; ")[0]}</span>' in html
+    assert 'href="quality.tsv"' in html
+    assert len(list((results / "report" / "multiqc").glob("*_mqc.json"))) == 3
+
+
+def test_time_and_memory_are_those_of_the_benchmarks_where_there_are_some(results):
+    html = (results / "report" / "index.html").read_text()
+    assert 'data-sample="zcells" aria-haspopup="dialog">1.5 min</button>' in html
+    assert '<td class="wrapped">domains</td>' in html
+    assert f'data-sample="{SAMPLE}"' not in html
 
 
 def test_unknown_is_no_main_cell_type_and_shifts_no_colour():

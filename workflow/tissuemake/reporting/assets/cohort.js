@@ -55,7 +55,8 @@ if (find) {
     const all = rows.length.toLocaleString("en");
     found.textContent = left === rows.length ? `${all} samples` : `${left.toLocaleString("en")} of ${all} samples`;
   };
-  for (const control of [find, status, group]) control?.addEventListener("input", filter);
+  find.addEventListener("input", filter);
+  for (const choice of [status, group]) choice?.addEventListener("change", filter);
 }
 
 const seconds = (value) =>
