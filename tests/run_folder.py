@@ -17,7 +17,11 @@ PRETRAINED = (
     "pathways: {gene_sets: 'simulated://layered/truth/programmes.gmt'}",
     "imputation: {methods: [reference, neighbors, sagefm, combined], held_out_genes: 50}",
 )
-QUICK = ("deconvolution: {methods: [nnls_rescaled, nnls]}", "imputation: {held_out_genes: 50}")
+QUICK = (
+    "deconvolution: {methods: [nnls_rescaled, nnls]}",
+    "imputation: {held_out_genes: 50}",
+    "annotation: {cells: []}",
+)
 
 
 def snakemake(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:

@@ -19,12 +19,18 @@ pytestmark = pytest.mark.workflow
 # Scripts that the demo's cohort has no need of, and those that no key of its config asks for: killed in another run.
 UNUSED = {"simulate_tissue", "fetch_source", "import_spafoundation", "predict_highres"}
 UNASKED = {"fit_annotation", "annotate_spots", "perturb_spots", "perturb_cohort"}
+CELLS = {"label_cells", "make_pseudo_spots", "score_pseudo_spots"}
 ASKED = """
 simulation: {{spots: 200}}
 deconvolution: {{methods: [nnls]}}
 models: {{sagefm: {{weights: {model}}}}}
 domains: {{embeddings: [sagefm], annotate: true}}
 perturbation: {{pairs: config/pairs.tsv}}
+"""
+OF_CELLS = """
+simulation: {spots: 200}
+deconvolution: {methods: [nnls]}
+evaluation: {pseudo_spots: true, pseudo_panels: [0.5]}
 """
 PAIRS = "ligand\treceptor\nCCN1\tITGA5\nTGFB1\tITGB1\nNOT1MEASURED\tITGB1\n"
 
@@ -128,7 +134,7 @@ def test_every_rule_survives_a_kill_in_the_middle_of_its_write(tmp_path, demo):
     share_tissue(demo, folder)
     killed = run_killing(folder, tmp_path)
     scripts = {path.stem for path in (ROOT / "workflow" / "scripts").glob("*.py")}
-    assert killed >= scripts - UNUSED - UNASKED
+    assert killed >= scripts - UNUSED - UNASKED - CELLS
     parts = ("samples/demo-visium", "references", "delivery/demo-visium")
     same_results(demo / "results", folder / "results", parts)
 
@@ -145,6 +151,29 @@ def test_so_do_the_rules_that_only_a_key_of_ones_own_asks_for(tmp_path, demo):
     # Nothing else had to be made again.
     assert UNASKED <= killed <= UNASKED | {"collect_checks"}
     same_results(undisturbed(folder, model, tmp_path / "whole"), folder / "results", UNDISTURBED)
+
+
+def test_so_do_those_that_only_single_cells_ask_for(tmp_path, demo):
+    header, *rows = (ROOT / "config" / "samples.tsv").read_text().splitlines()
+    cells = dict(
+        zip(header.split("\t"), next(row for row in rows if "xenium" in row).split("\t"), strict=True)
+    )
+    # Without a truth the labels stand for it.
+    sheet = ["\t".join(cells), "\t".join({**cells, "truth": ""}.values()), ""]
+    folder = make_run_folder(tmp_path / "run", samples="\n".join(sheet))
+    (folder / "config" / "config.yaml").write_text(OF_CELLS)
+    share_tissue(demo, folder)
+    share_prepared(demo, folder, ("demo-xenium",))
+    killed = run_killing(folder, tmp_path, "pseudo_spots")
+    assert CELLS <= killed <= CELLS | {"collect_checks", "deconvolve", "collect_evaluation"}
+    made, known = "samples/demo-xenium/cell_types.parquet", demo / "results" / "samples" / "demo-xenium"
+    labels = pd.read_parquet(folder / "results" / made)
+    pd.testing.assert_frame_equal(labels, pd.read_parquet(known / "cell_types.parquet"))
+    scores = pd.read_parquet(folder / "results" / "evaluation" / "pseudo_spots.parquet")
+    error = scores[scores["metric"] == "rmse"].set_index("method")["value"]
+    assert error["nnls"] < error.drop("nnls").min() and set(scores["panel"]) == {0.5}
+    plan = snakemake(folder, "--dry-run", "results/samples/demo-xenium/report.html")
+    assert plan.returncode == 0 and "results/samples/demo-xenium/pseudo_spots.parquet" in plan.stdout
 
 
 def test_killed_snakemake_goes_on_where_it_was(tmp_path, demo):

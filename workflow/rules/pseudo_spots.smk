@@ -103,6 +103,7 @@ rule score_pseudo_spots:
         mem_mb=megabytes(4, 2000),
         runtime=minutes(0.1, 20),
     params:
+        row=sample_row,
         seed=config["seed"],
     script:
         "../scripts/score_pseudo_spots.py"

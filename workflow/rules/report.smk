@@ -16,6 +16,7 @@ rule report_sample:
         highres=of_encoders(highres_encoders, "results/samples/{{sample}}/highres/{encoder}.h5ad"),
         annotation=rules.evaluate_sample.input.annotation,
         cell_types=rules.evaluate_sample.input.cell_types,
+        pseudo_spots=pseudo_spot_scores,
         perturbation=of_spot_models(perturbations, "results/samples/{{sample}}/perturbation/{model}.parquet"),
         spot_embeddings=of_spot_models(
             spot_embeddings, "results/samples/{{sample}}/spot_embeddings/{model}.h5ad"

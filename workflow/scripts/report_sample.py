@@ -32,6 +32,7 @@ with logged(snakemake.log[0]):
             for name in ("spot_embeddings", "annotation", "perturbation", "pathways", "borders", "attention")
         },
         cell_types=next(map(Path, snakemake.input.cell_types), None),
+        pseudo_spots=next(map(Path, snakemake.input.pseudo_spots), None),
         domains=Path(snakemake.input.domains),
         statistics={
             "moran": Path(snakemake.input.moran),

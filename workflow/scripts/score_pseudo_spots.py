@@ -16,5 +16,6 @@ with logged(snakemake.log[0]):
         {Path(path).parent.name: Path(path) for path in snakemake.input.truths},
         Path(snakemake.output.scores),
         reference=Path(str(snakemake.input.reference)) if snakemake.input.reference else None,
+        labelled=not snakemake.params.row["truth"],
         seed=snakemake.params.seed,
     )

@@ -115,7 +115,7 @@ DOMAINS = TableContract("domains", "cluster_domains", index="barcode")
 TUMOR = TableContract("tumor", "detect_tumor", index="barcode", columns=("probability",), numeric=True)
 # `probability` is of the label that stands there.
 ANNOTATION = TableContract("annotation", "annotate_spots", index="barcode", columns=("label", "probability"))
-# A type, or unknown, for each cell or bin; `confidence` is of it. Also cell_type_METHOD and confidence_METHOD.
+# A type, or unknown, for each cell or bin; `confidence` is of it. Also cell_type_, confidence_ and guess_METHOD.
 CELL_TYPES = TableContract(
     "cell_types",
     "label_cells",

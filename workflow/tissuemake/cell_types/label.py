@@ -50,7 +50,8 @@ def label_cells(
     """Give every cell or bin one type, or ``unknown``, and write the table.
 
     Columns ``cell_type``, ``confidence``, ``method``, ``cell_ontology_id``, ``cell_ontology_name`` are those of the
-    first method that can be asked; of each there are ``cell_type_METHOD`` and ``confidence_METHOD`` besides.
+    first method that can be asked; of each there are ``cell_type_METHOD``, ``confidence_METHOD`` and ``guess_METHOD``,
+    the label before any doubt, besides.
 
     Parameters
     ----------
@@ -136,14 +137,15 @@ def largest_share(proportions: pd.DataFrame, record: dict) -> pd.DataFrame:
 
 
 def doubted(labels: pd.DataFrame, sure: float) -> pd.DataFrame:
-    """`labels` with those of less confidence than `sure` as ``unknown``."""
-    return labels.assign(cell_type=labels["cell_type"].where(labels["confidence"] >= sure, UNKNOWN))
+    """`labels` with those of less confidence than `sure` as ``unknown``; ``guess`` keeps what they were."""
+    typed = labels["cell_type"].where(labels["confidence"] >= sure, UNKNOWN)
+    return labels.assign(cell_type=typed, guess=labels["cell_type"])
 
 
 def assembled(found: Mapping[str, pd.DataFrame], barcodes: pd.Index) -> pd.DataFrame:
     """One table of all methods; the first one's label stands in front, with its term of the Cell Ontology."""
     first = next(iter(found))
-    table = found[first].reindex(barcodes)
+    table = found[first].drop(columns="guess").reindex(barcodes)
     table = table.assign(confidence=table["confidence"].astype(np.float32), method=first)
     terms = {name: find_term(name) for name in table["cell_type"].unique() if name != UNKNOWN}
     for column, part in (("cell_ontology_id", "id"), ("cell_ontology_name", "name")):
@@ -152,4 +154,5 @@ def assembled(found: Mapping[str, pd.DataFrame], barcodes: pd.Index) -> pd.DataF
         own = own.reindex(barcodes)
         table[f"cell_type_{method}"] = own["cell_type"]
         table[f"confidence_{method}"] = own["confidence"].astype(np.float32)
+        table[f"guess_{method}"] = own["guess"]
     return table

@@ -63,6 +63,7 @@ def pseudo_spots(
     from tissuemake.deconvolution import deconvolve
     from tissuemake.evaluation import pseudo_spot_scores as scored
     from tissuemake.evaluation.pseudo_spots import make_pseudo_spots
+    from tissuemake.reporting.pseudo_spots import verdicts
 
     atlas = [reference / name for name in ("reference.h5ad", "signatures.parquet", "markers.parquet")]
     answers, truths = {}, {}
@@ -91,9 +92,9 @@ def pseudo_spots(
                     answers[name]["sparank"] = folder / "sparank.parquet"
                     _ask_sparank(spots, model, answers[name]["sparank"], seed)
         scored.score_pseudo_spots(
-            filtered.parent.name, answers, truths, output, reference=atlas[0], seed=seed
+            filtered.parent.name, answers, truths, output, reference=atlas[0], labelled=not truth, seed=seed
         )
-    for line in scored.verdicts(read_table(output, EVALUATION)):
+    for line in verdicts(read_table(output, EVALUATION)):
         typer.echo(line)
 
 

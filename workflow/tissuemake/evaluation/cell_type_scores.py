@@ -13,7 +13,7 @@ from tissuemake.evaluation.tables import level_of_truth, match_types
 
 log = logging.getLogger(__name__)
 
-LABEL, SURE = "cell_type_", "confidence_"
+LABEL, GUESS, SURE = "cell_type_", "guess_", "confidence_"
 # Bins of the expected calibration error, and of the accuracy by confidence.
 BINS = np.linspace(0, 1, 11)
 # A bin of the tissue counts as one type where that makes up more than half of it.
@@ -23,11 +23,11 @@ MAIN = 0.5
 def cell_types(table: pd.DataFrame, truth: pd.DataFrame, proportions: Mapping[str, pd.DataFrame]) -> Scores:
     """(method, metric, value) of the labels in a table of cell types.
 
-    Over cells whose true type the labels could name: ``accuracy`` and ``macro_f1`` (``unknown`` is wrong), ``labelled``
-    (share that got a type), ``accuracy_labelled`` (of these), ``ece`` (of the confidence in the label as given, over
-    the labelled) and ``accuracy_labelled[0.5 to 0.6]`` by confidence. Of cells of other types ``foreign_unknown``, the
-    share called unknown. Baselines on the same cells: ``majority``, the most frequent type everywhere, and
-    ``METHOD, largest share`` of each composition.
+    Over cells whose true type the labels could name: ``accuracy`` and ``macro_f1`` of the label before any doubt, as
+    all that is beside it always answers; ``ece``, the expected calibration error of its confidence, and
+    ``right[0.5 to 0.6]``; then ``labelled``, the share that is not called unknown, and
+    ``accuracy_labelled`` of these. Of cells of other types ``foreign_unknown``, the share called unknown. Baselines on
+    the same cells: ``majority``, the most frequent type everywhere, and ``METHOD, largest share`` of each composition.
 
     Parameters
     ----------
@@ -50,9 +50,11 @@ def cell_types(table: pd.DataFrame, truth: pd.DataFrame, proportions: Mapping[st
     for column in (name for name in table if name.startswith(LABEL)):
         method = column.removeprefix(LABEL)
         found = table[column].map(parents).fillna(UNKNOWN)
+        guess = table[f"{GUESS}{method}"].map(parents).fillna(UNKNOWN)
         sure = table[f"{SURE}{method}"].astype(float)
-        scores += _against(method, found[named.index], named)
-        scores += _calibration(method, found[named.index], sure[named.index], named)
+        scores += _against(method, guess[named.index], named)
+        scores += _doubted(method, found[named.index], named)
+        scores += _calibration(method, guess[named.index], sure[named.index], named)
         foreign = known.index.difference(named.index, sort=False)
         if len(foreign):
             scores.append((method, "foreign_unknown", float((found[foreign] == UNKNOWN).mean())))
@@ -84,20 +86,25 @@ def _against(method: str, found: pd.Series, truth: pd.Series) -> Scores:
     ]
 
 
-def _calibration(method: str, found: pd.Series, sure: pd.Series, truth: pd.Series) -> Scores:
-    given = (found != UNKNOWN).to_numpy()
+def _doubted(method: str, found: pd.Series, truth: pd.Series) -> Scores:
     if truth.empty:
         return []
+    given = found != UNKNOWN
     scores: Scores = [(method, "labelled", float(given.mean()))]
-    if not given.any():
-        return scores
-    right, sure = (found == truth).to_numpy()[given], sure.to_numpy()[given]
-    scores.append((method, "accuracy_labelled", float(right.mean())))
+    if given.any():
+        scores.append((method, "accuracy_labelled", float((found == truth)[given].mean())))
+    return scores
+
+
+def _calibration(method: str, guess: pd.Series, sure: pd.Series, truth: pd.Series) -> Scores:
+    if truth.empty:
+        return []
+    right, sure = (guess == truth).to_numpy(), sure.to_numpy()
     places = np.clip(np.digitize(sure, BINS) - 1, 0, len(BINS) - 2)
-    error = 0.0
+    error, scores = 0.0, []
     for place in np.unique(places):
         inside = places == place
         error += inside.mean() * abs(sure[inside].mean() - right[inside].mean())
-        name = f"{BINS[place]:.1f} to {BINS[place + 1]:.1f}"
-        scores.append((method, f"accuracy_labelled[{name}]", float(right[inside].mean())))
+        name = f"right[{BINS[place]:.1f} to {BINS[place + 1]:.1f}]"
+        scores.append((method, name, float(right[inside].mean())))
     return [*scores, (method, "ece", float(error))]

@@ -28,6 +28,7 @@ def score_pseudo_spots(
     output: str | Path,
     *,
     reference: str | Path | None = None,
+    labelled: bool = False,
     seed: int = 0,
 ) -> None:
     """Write a tidy table: sample, task, method, metric, value, cost; columns `lattice` and `panel` say of which spots.
@@ -44,9 +45,11 @@ def score_pseudo_spots(
         Name of the spots → cells by type of each.
     reference
         Contract REFERENCE, for its composition; None leaves that baseline out.
+    labelled
+        Whether labels stand for the truth, which the provenance says.
     """
     tables = []
-    with measured(TASK, sample=sample, seed=seed) as record:
+    with measured(TASK, sample=sample, seed=seed, truth="labels" if labelled else "sheet") as record:
         for name, by_method in answers.items():
             found = {method: read_table(path, PROPORTIONS) for method, path in by_method.items()}
             spots = next(iter(found.values())).index
@@ -125,42 +128,3 @@ def _tidy(
         lattice=lattice,
         panel=panel,
     )
-
-
-def verdict(table: pd.DataFrame) -> dict:
-    """Whom to trust on one kind of spots: ``method``, its ``pearson``, ``level`` with it, ``useful``.
-
-    ``level``: other methods whose correlation lies in the best one's interval. ``useful``: whether the best method's
-    error is below those of all baselines; if not, the mean composition says as much of a spot as any method.
-    """
-    wide = table.pivot_table(index="method", columns="metric", values="value", sort=False)
-    asked = table.loc[~table["baseline"], "method"].unique()
-    ranked = wide.loc[asked].sort_values("pearson", ascending=False, kind="stable")
-    best = ranked.index[0]
-    rest = ranked.iloc[1:]
-    baselines = wide.index.difference(asked)
-    return {
-        "method": str(best),
-        "pearson": float(ranked["pearson"].iloc[0]),
-        "low": float(ranked["pearson_low"].iloc[0]),
-        "high": float(ranked["pearson_high"].iloc[0]),
-        "level": [str(name) for name in rest.index[rest["pearson"] >= ranked["pearson_low"].iloc[0]]],
-        "useful": bool(ranked["rmse"].iloc[0] < wide.loc[baselines, "rmse"].min()),
-        "rmse": float(ranked["rmse"].iloc[0]),
-        "baseline_rmse": float(wide.loc[baselines, "rmse"].min()),
-    }
-
-
-def verdicts(table: pd.DataFrame) -> list[str]:
-    """A line for each kind of spots, largest share of the panel first."""
-    lines = []
-    for (lattice, panel), part in table.groupby(["lattice", "panel"], sort=False):
-        said = verdict(part)
-        level = f", {' and '.join(said['level'])} not told apart from it" if said["level"] else ""
-        beside = "below" if said["useful"] else "not below"
-        lines.append(
-            f"{lattice}, {panel:.0%} of the panel: trust {said['method']} (r {said['pearson']:.2f}, "
-            f"{said['low']:.2f} to {said['high']:.2f}{level}); RMSE {said['rmse']:.3f}, {beside} the best baseline's "
-            f"{said['baseline_rmse']:.3f}"
-        )
-    return lines

@@ -33,6 +33,7 @@ class SampleFiles:
     spots: SpotModels = field(default_factory=SpotModels)
     pathways: Pathways = field(default_factory=Pathways)
     cell_types: pd.DataFrame | None = None
+    pseudo_spots: pd.DataFrame | None = None
 
 
 def step_records(found: SampleFiles) -> dict[str, dict]:

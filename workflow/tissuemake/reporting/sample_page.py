@@ -18,6 +18,7 @@ from tissuemake.reporting.methods import Methods, methods, write_methods
 from tissuemake.reporting.models import model_section, read_model
 from tissuemake.reporting.pathway_section import pathway_section
 from tissuemake.reporting.pathways import pathway_groups, read_pathways
+from tissuemake.reporting.pseudo_spots import pseudo_spots_section, read_pseudo_spots
 from tissuemake.reporting.sample_files import SampleFiles, decided, step_records
 from tissuemake.reporting.spot_models import read_spot_models
 from tissuemake.reporting.tissue_view import MAX_SHOWN, build_view, small_picture
@@ -61,6 +62,7 @@ def report_sample(
     borders: Mapping[str, Path] = NONE,
     attention: Mapping[str, Path] = NONE,
     cell_types: Path | None = None,
+    pseudo_spots: Path | None = None,
     reference_check: Path | None = None,
     decisions: Path | None = None,
     methods_text: Path | None = None,
@@ -101,6 +103,8 @@ def report_sample(
         looked at.
     cell_types
         One type for each cell or bin; None for spots.
+    pseudo_spots
+        Scores of the methods on spots made of the sample's cells; None where none were asked for.
     reference_check
         ``check.json`` of the reference.
     decisions, methods_text
@@ -141,6 +145,7 @@ def report_sample(
         spots=read_spot_models(annotation, perturbation, spot_embeddings),
         pathways=read_pathways(pathways, borders, attention),
         cell_types=read_cell_types(cell_types),
+        pseudo_spots=read_pseudo_spots(pseudo_spots),
         reference=files.read_json(reference_check) if reference_check else {},
     )
     content = decided(sample, found, row)
@@ -199,6 +204,7 @@ def sample_html(
         image_section=image_section(found.image, adata, noun),
         tiles=found.tiles,
         cell_types=cell_types_section(found.cell_types, noun),
+        pseudo_spots=pseudo_spots_section(found.pseudo_spots),
         annotations=spot_models.annotations(found.spots, noun),
         perturbations=spot_models.perturbations(found.spots),
         pathways=pathway_section(found.pathways, found.evaluation),

@@ -26,6 +26,7 @@ NAMES = {
     "macro_f1": "macro F1",
     "accuracy_labelled": "accuracy of those labelled",
     "ece": "calibration error",
+    "right": "share that is right",
     "foreign_unknown": "foreign types called unknown",
     "taught": "share whose label was taught",
 }
