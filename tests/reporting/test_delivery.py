@@ -9,7 +9,8 @@ import pytest
 
 from reporting.toy_tissue import LEVEL, LINEAGES, SAMPLE, TYPES, Toy
 from tissuemake import contracts, files
-from tissuemake.reporting.delivery import deliver_sample, safe_names
+from tissuemake.reporting.delivered_tables import safe_names
+from tissuemake.reporting.delivery import deliver_sample
 
 
 def deliver(toy: Toy, report, output):

@@ -44,3 +44,50 @@ def verify(
 
 def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+@app.command()
+def serve(
+    delivery: Annotated[Path, typer.Argument(help="Delivered folder.")],
+    site: Annotated[str, typer.Option(help="The site whose pages may read it.")] = "https://vitessce.io",
+    port: Annotated[int, typer.Option(help="Where vitessce.json expects it.")] = 8000,
+) -> None:
+    """Let Vitessce, in a browser on this machine, look at a delivery; ends with Ctrl-C.
+
+    Example: tissuemake serve results/delivery/demo-visium
+    """
+    from tissuemake.errors import InputError
+    from tissuemake.reporting.serve import delivery_server
+    from tissuemake.reporting.vitessce import FILE
+
+    try:
+        server = delivery_server(delivery, port, site.rstrip("/"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "cannot_serve",
+            f"{delivery} cannot be served on port {port}: {error}.",
+            "Give a delivered folder, and stop whatever else uses the port.",
+        ) from error
+    typer.echo(f"Open {site.rstrip('/')}/#?url=http://localhost:{port}/{FILE} ; Ctrl-C ends this.")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.server_close()
+
+
+@app.command("compare-decisions")
+def compare_decisions(
+    first: Annotated[Path, typer.Argument(help="A delivered folder, or its decisions.json.")],
+    second: Annotated[Path, typer.Argument(help="Another.")],
+) -> None:
+    """Print what was decided differently for two samples, a row per decision; status 1 if anything was.
+
+    Example: tissuemake compare-decisions results/delivery/ours theirs/decisions.json
+    """
+    from tissuemake.reporting.decisions import differences, read_decisions
+
+    rows = differences(read_decisions(first), read_decisions(second))
+    for row in rows:
+        typer.echo("\t".join(_printable(part) for part in row))
+    if rows:
+        raise typer.Exit(1)

@@ -1,6 +1,5 @@
 """What a core facility hands over: one h5ad with all results, SpatialData, the report, and a manifest."""
 
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import fields
@@ -8,13 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-import anndata as ad
-import numpy as np
-import pandas as pd
-
 from tissuemake import contracts, files, provenance
-from tissuemake.contracts import type_columns
-from tissuemake.hierarchy import coarser, stated_hierarchy
 from tissuemake.reporting.cell_labels import add_cell_types
 from tissuemake.reporting.delivered_images import (
     add_predicted,
@@ -25,6 +18,8 @@ from tissuemake.reporting.delivered_images import (
 )
 from tissuemake.reporting.delivered_pathways import add_pathways, library_notices, pathway_copies
 from tissuemake.reporting.delivered_spot_models import add_spot_models, copies
+from tissuemake.reporting.delivered_tables import gather, place, write_levels
+from tissuemake.reporting.delivered_views import how_to_open, write_views
 from tissuemake.reporting.from_image import is_from_image
 from tissuemake.reporting.models import read_model, summary
 from tissuemake.reporting.pages import plain
@@ -37,6 +32,7 @@ BY_METHOD = (
     "imputed_*.h5ad", "attributions_*.parquet", "proportions_*.parquet", "tumor_*.parquet", "highres_*.h5ad",
     "annotation_*.parquet", "perturbation_*.parquet", "pathways_*.parquet", "border_*.parquet",
     "attention_*.parquet", "cell_types.parquet", "decisions.json", "methods.md",
+    "vitessce.json", "xenium_explorer_*.csv",
 )  # fmt: skip
 NONE: Mapping[str, Path] = MappingProxyType({})
 # Beside what is read, vendor folders hold tens of gigabytes that no stage opens.
@@ -89,6 +85,8 @@ def deliver_sample(
 
     Of single cells and bins: ``obs["cell_type"]`` (``unknown`` among them), ``obs["cell_type_confidence"]``,
     ``obs["cell_ontology_id"]``, ``obs["cell_ontology_name"]``, ``cell_types.parquet``.
+
+    For viewers: ``vitessce.json`` and, of Xenium, ``xenium_explorer_COLUMN.csv`` (see `delivered_views`).
 
     Of the work itself: ``decisions.json`` (thresholds, methods, models, versions), ``methods.md`` (what a paper says).
 
@@ -155,6 +153,7 @@ def deliver_sample(
     outputs += [output / name for name in levels]
     outputs.append(output / f"{sample}.spatialdata.zarr.zip")
     write_spatialdata(adata, sample, outputs[-1])
+    outputs += write_views(sample, adata, output)
     as_they_are = {f"attributions_{method}.parquet": path for method, path in (attributions or {}).items()}
     as_they_are |= {f"tumor_{encoder}.parquet": path for encoder, path in tumor.items()}
     single = {"cell_types.parquet": cell_types, "decisions.json": decisions, "methods.md": methods}
@@ -192,100 +191,12 @@ def deliver_sample(
     files.write_json(plain(manifest), output / MANIFEST)
 
 
-def write_levels(proportions: dict[str, Path], output: Path) -> dict[str, dict]:
-    """Write each method's table at each coarser level; return by file its method, its level, and what was summed."""
-    written = {}
-    for method, path in proportions.items():
-        table = contracts.read_table(path, contracts.PROPORTIONS)
-        parents = stated_hierarchy(table)
-        tables = coarser(table)
-        names = safe_names([re.sub(r"[^\w.+-]+", "_", level) for level in tables])
-        for name, (level, rolled) in zip(names, tables.items(), strict=True):
-            file = f"proportions_{method}.{name}.parquet"
-            contracts.write_table(rolled, output / file, contracts.PROPORTIONS, rolled.attrs["tissuemake"])
-            sums: dict[str, list[str]] = {}
-            for fine in (kind for kind in type_columns(table) if kind != contracts.UNKNOWN):
-                sums.setdefault(parents[level][fine], []).append(fine)
-            written[file] = {"method": method, "level": level, "types": sums}
-    return written
-
-
 def named_inputs(row: dict) -> list[Path]:
     """Return the files and folders that a row of the sheet names, where they lie on this machine."""
     known = {field.name for field in fields(Sample)}
     located = Sample(**{key: value for key, value in row.items() if key in known}).located()
     named = [getattr(located, column) for column in PATH_COLUMNS]
     return [Path(name) for name in named if name and not name.startswith("obs:")]
-
-
-def how_to_open(sample: str, adata: ad.AnnData) -> dict[str, str]:
-    """Return the lines of Python that open and plot the delivery; they differ without an image."""
-    image = bool(adata.uns["spatial"].get(sample, {}).get("images"))
-    domains = [str(name) for name in adata.obs if str(name).startswith("domain_")]
-    colour = "domain_spatial" if "domain_spatial" in domains else max(domains, default="total_counts")
-    return {
-        "scanpy": f"sc.pl.spatial(sc.read_h5ad('{sample}.h5ad'), color='{colour}'"
-        + (")" if image else ", img_key=None)"),
-        "squidpy": f"sq.pl.spatial_scatter(ad.read_h5ad('{sample}.h5ad'), color='{colour}'"
-        + (")" if image else ", shape=None)"),
-        "spatialdata": f"unzip {sample}.spatialdata.zarr.zip -d {sample}.zarr; "
-        f"spatialdata.read_zarr('{sample}.zarr')",
-    }
-
-
-def gather(filtered: Path, proportions: dict[str, Path], domains: Path) -> tuple[ad.AnnData, dict[str, dict]]:
-    """Return the filtered spots with cell types and domains joined by barcode, and the provenance by step."""
-    adata = contracts.read_anndata(filtered, contracts.FILTERED)
-    records = {}
-    for method, path in proportions.items():
-        table = contracts.read_table(path, contracts.PROPORTIONS)
-        records[f"deconvolution/{method}"] = table.attrs.get("tissuemake", {})
-        types = type_columns(table)
-        table = safe_columns(table.reindex(adata.obs_names).rename(columns=str))
-        adata.obsm[f"proportions_{method}"] = table
-        shares = table[safe_names([str(name) for name in types])]
-        dominant = pd.Series(pd.NA, index=adata.obs_names, dtype="object")
-        known = shares.notna().all(axis=1)
-        dominant[known] = shares[known].idxmax(axis=1)
-        adata.obs[f"dominant_type_{method}"] = pd.Categorical(dominant)
-    clusters = contracts.read_table(domains, contracts.DOMAINS)
-    records["domains"] = clusters.attrs.get("tissuemake", {})
-    for method in clusters:
-        # SpatialData takes no "+" in a name.
-        adata.obs[f"domain_{method.replace('+', '_and_')}"] = pd.Categorical(
-            clusters[method].reindex(adata.obs_names).astype("object")
-        )
-    return adata, records
-
-
-def place(prediction: ad.AnnData, adata: ad.AnnData) -> ad.AnnData:
-    """Return imputed genes with the coordinates, image and annotations of their spots."""
-    rows = adata.obs_names.get_indexer(prediction.obs_names)
-    if (rows < 0).any():
-        raise ValueError("imputed spots that were filtered out")
-    placed = prediction.copy()
-    placed.obsm["spatial"] = np.asarray(adata.obsm["spatial"])[rows]
-    placed.uns["spatial"] = adata.uns["spatial"]
-    for name in adata.obs:
-        if str(name).startswith(("domain_", "dominant_type_", "total_counts")):
-            placed.obs[name] = adata.obs[name].to_numpy()[rows]
-    return placed
-
-
-def safe_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Return `table` with column names that HDF5 and zarr can hold."""
-    return table.set_axis(safe_names(list(table.columns)), axis=1)
-
-
-def safe_names(names: list[str]) -> list[str]:
-    """Return `names` with slashes, which both formats read as folders, as ``|``; made unique if that made twins."""
-    made: list[str] = []
-    for name in names:
-        safe = name.replace("/", "|")
-        while safe in made:
-            safe += "'"
-        made.append(safe)
-    return made
 
 
 def _files_of(path: Path) -> list[Path]:

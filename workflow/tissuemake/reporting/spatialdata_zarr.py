@@ -66,7 +66,7 @@ def _shapes(adata: ad.AnnData, noun: str, diameter: float):
 
     spatial = np.asarray(adata.obsm["spatial"], dtype=float)
     index = pd.Index(adata.obs_names.astype(str))
-    if noun != "bins" or adata.n_obs > MOST_SQUARES:
+    if are_circles(adata):
         return ShapesModel.parse(spatial, geometry=0, radius=diameter / 2, index=index)
     import geopandas
     import shapely
@@ -75,6 +75,11 @@ def _shapes(adata: ad.AnnData, noun: str, diameter: float):
     x, y = spatial.T
     squares = shapely.box(x - half, y - half, x + half, y + half)
     return ShapesModel.parse(geopandas.GeoDataFrame({"geometry": squares}, index=index))
+
+
+def are_circles(adata: ad.AnnData) -> bool:
+    """Whether the shapes are circles, and not squares."""
+    return str(adata.uns["tissuemake"].get("observation")) != "bin" or adata.n_obs > MOST_SQUARES
 
 
 def _table(adata: ad.AnnData, noun: str) -> ad.AnnData:
