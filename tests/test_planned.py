@@ -28,7 +28,7 @@ def test_changed_parameters_are_named_where_they_have_names():
     tables = "before: {'max_counts': None, 'min_genes': 3} now: {'max_counts': 500, 'min_genes': 3} "
     assert causes(PARAMS + tables) == ["parameter changed: max_counts None → 500"]
     assert causes(f"{PARAMS}before: 'tiny' now: 'small' ") == ["parameter changed: 'tiny' → 'small'"]
-    assert causes(f"{PARAMS}before: <nothing exclusive> now: 7 ") == ["parameter changed: nothing → 7"]
+    assert causes(f"{PARAMS}before: <nothing exclusive> now: 7 ") == ["parameter changed: now 7"]
     written = "before: 'a.h5 written 2026-01-05T10:00' now: 'b.csv written 2026-01-06T10:00' "
     assert causes(PARAMS + written)[0].startswith("input changed: 'a.h5 written")
 

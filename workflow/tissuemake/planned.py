@@ -167,6 +167,9 @@ def _change(part: str) -> str:
     if len(before) == len(now) == 1 and isinstance(before[0], dict) and isinstance(now[0], dict):
         keys = [key for key in {**before[0], **now[0]} if before[0].get(key) != now[0].get(key)]
         return ", ".join(f"{key} {before[0].get(key)!r} → {now[0].get(key)!r}" for key in keys)
+    # Of equal values Snakemake tells one: the other side may be empty though nothing came or went.
+    if not before or not now:
+        return f"now {_short(now)}" if now else f"no longer {_short(before)}"
     return f"{_short(before)} → {_short(now)}"
 
 
@@ -180,5 +183,5 @@ def _values(text: str) -> list:
 
 
 def _short(values: list, most: int = 120) -> str:
-    text = ", ".join(repr(value) for value in values) or "nothing"
+    text = ", ".join(repr(value) for value in values)
     return text if len(text) <= most else f"{text[:most]}…"
