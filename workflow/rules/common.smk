@@ -25,6 +25,7 @@ from tissuemake.configuration import (
 )
 from tissuemake.errors import InputError
 from tissuemake.files import last_written
+from tissuemake.inbox import left_out
 from tissuemake.pathways.library import library_source
 from tissuemake.pins import check_pins
 from tissuemake.sheets import read_references, read_samples, target_organism
