@@ -13,7 +13,7 @@ from tissuemake import files
 from tissuemake.reporting.delivered_views import explorer_groups, how_to_open, write_views
 from tissuemake.reporting.serve import byte_range, delivery_server
 from tissuemake.reporting.spatialdata_zarr import MOST_SQUARES, are_circles
-from tissuemake.reporting.vitessce import MOST_SETS, group_columns, view_config
+from tissuemake.reporting.vitessce import MOST_SETS, group_columns, set_colours, view_config
 
 SAMPLE = "s"
 SITE = "https://vitessce.io"
@@ -63,9 +63,15 @@ def test_scopes_of_the_views_are_all_defined(image, circles):
     for by in space["metaCoordinationScopesBy"].values():
         for kinds in by.values():
             for name, scopes in kinds.items():
-                assert all(scope in space[name] for scope in scopes.values())
+                used = [
+                    one
+                    for scope in scopes.values()
+                    for one in (scope if isinstance(scope, list) else [scope])
+                ]
+                assert all(scope in space[name] for scope in used)
     assert ("imageLayer" in space) is image
     assert ("spotLayer" in space) is circles
+    assert ("segmentationChannel" in space) is not circles
 
 
 def test_a_sample_without_groups_has_a_view():
@@ -82,6 +88,16 @@ def test_groups_are_few_and_the_telling_ones_first():
     names = group_columns(obs)
     assert names[0] == "cell_type"
     assert len(names) == MOST_SETS
+
+
+def test_a_type_has_one_colour_in_all_columns_and_all_are_apart():
+    types = [f"type {i:02d}" for i in range(12)]
+    obs = pd.DataFrame(
+        {"dominant_type_a": pd.Categorical(types), "dominant_type_b": pd.Categorical(types[5:] * 2)[:12]}
+    )
+    colours = {tuple(entry["path"]): tuple(entry["color"]) for entry in set_colours(obs)}
+    assert len({colours["dominant type a", name] for name in types}) == 12
+    assert all(colours["dominant type b", name] == colours["dominant type a", name] for name in types[5:])
 
 
 def test_circles_or_squares():

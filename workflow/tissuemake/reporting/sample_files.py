@@ -12,6 +12,9 @@ from tissuemake.reporting.models import Model, facts_of
 from tissuemake.reporting.pathways import Pathways
 from tissuemake.reporting.spot_models import SpotModels
 
+# What a training took says nothing of the model that it made; the hash stands under its own name.
+NOT_OF_A_MODEL = ("time of training", "trained on", "sha256 of the weights")
+
 
 @dataclass(frozen=True)
 class SampleFiles:
@@ -68,7 +71,8 @@ def decided(sample: str, found: SampleFiles, row: dict) -> dict:
         {"name": row["reference"], "facts": found.reference.get("facts", {})} if row.get("reference") else {}
     )
     models = {
-        name: {"weights_sha256": model.weights_sha256, **dict(facts_of(model)[:-1])}
+        name: {"weights_sha256": model.weights_sha256}
+        | {key: value for key, value in facts_of(model) if key not in NOT_OF_A_MODEL}
         for name, model in found.models.items()
     }
     encoders = {

@@ -7,6 +7,8 @@ Vitessce reads by URL: ``tissuemake serve DELIVERY`` answers on the address that
 import anndata as ad
 import pandas as pd
 
+from tissuemake.reporting.palette import categorical
+
 FILE = "vitessce.json"
 SCHEMA = "1.0.16"
 PORT = 8000
@@ -14,6 +16,7 @@ SITE = "https://vitessce.io"
 # Colourings by name of the column, the most telling first.
 SETS = ("cell_type", "dominant_type_", "domain_", "annotation_")
 MOST_SETS = 12
+OPACITY = 0.8
 
 
 def view_config(sample: str, adata: ad.AnnData, *, circles: bool, port: int = PORT) -> dict:
@@ -37,9 +40,7 @@ def view_config(sample: str, adata: ad.AnnData, *, circles: bool, port: int = PO
     groups = group_columns(adata.obs)
     if groups:
         options["obsSets"] = {
-            "obsSets": [
-                {"name": name.replace("_", " "), "path": f"tables/table/obs/{name}"} for name in groups
-            ],
+            "obsSets": [{"name": spoken(name), "path": f"tables/table/obs/{name}"} for name in groups],
             "tablePath": "tables/table",
             "region": f"{thing}s",
         }
@@ -53,15 +54,22 @@ def view_config(sample: str, adata: ad.AnnData, *, circles: bool, port: int = PO
         "options": options,
         "coordinationValues": {"obsType": thing},
     }
-    layers = {"spotLayer" if circles else "segmentationLayer": {"obsType": thing, "spatialLayerOpacity": 0.8}}
-    shown = next(iter(layers.values()))
-    if circles:  # in full-resolution pixels, the unit of the store's coordinates
-        shown["spatialSpotRadius"] = float(scales.get("spot_diameter_fullres", 1.0)) / 2
-    if groups:
-        shown["obsColorEncoding"] = "cellSetSelection"
+    shown = {"obsType": thing} | ({"obsColorEncoding": "cellSetSelection"} if groups else {})
+    if circles:  # the radius in full-resolution pixels, the unit of the store's coordinates
+        radius = float(scales.get("spot_diameter_fullres", 1.0)) / 2
+        layers = {"spotLayer": {**shown, "spatialLayerOpacity": OPACITY, "spatialSpotRadius": radius}}
+    else:
+        channel = {
+            **shown,
+            "spatialTargetC": 0,
+            "spatialChannelOpacity": OPACITY,
+            "spatialSegmentationFilled": True,
+        }
+        layers = {"segmentationLayer": {"fileUid": None, "segmentationChannel": channel}}
     if image:
         layers = {"imageLayer": {"photometricInterpretation": "RGB"}, **layers}
     shared, scopes = _coordination(layers, thing)
+    shared["obsSetColor"] = {"A": set_colours(adata.obs[groups])}
     return {
         "version": SCHEMA,
         "name": sample,
@@ -96,17 +104,50 @@ def _coordination(layers: dict[str, dict], thing: str) -> tuple[dict, dict]:
     meta, by = {}, {}
     for kind, values in layers.items():
         scope = f"init_A_{kind}"
-        space[kind] = {scope: "__dummy__"}
         meta[scope] = {kind: [scope]}
-        by[scope] = {kind: {name: {scope: scope} for name in values}}
-        for name, value in values.items():
-            space.setdefault(name, {})[scope] = value
+        by[scope] = {}
+        _add_layer(kind, values, scope, space, by[scope])
     space |= {"metaCoordinationScopes": meta, "metaCoordinationScopesBy": by}
     return space, {"metaCoordinationScopes": list(meta), "metaCoordinationScopesBy": list(by)}
 
 
+def set_colours(groups: pd.DataFrame) -> list[dict]:
+    """Return a colour for every group: a cell type has the same in all columns, and many can be told apart."""
+    types = {name: str(name).startswith(("cell_type", "dominant_type_")) for name in groups}
+    shared = sorted(
+        {str(label) for name, typed in types.items() if typed for label in groups[name].cat.categories}
+    )
+    found = []
+    for name, typed in types.items():
+        labels = [str(label) for label in groups[name].cat.categories]
+        order = shared if typed else labels
+        palette = dict(zip(order, categorical(len(order)), strict=True))
+        for label in labels:
+            colour = [int(palette[label][i : i + 2], 16) for i in (1, 3, 5)]
+            found.append({"path": [spoken(str(name)), label], "color": colour})
+    return found
+
+
+def spoken(column: str) -> str:
+    """What a column of groups is called in the viewer."""
+    return column.replace("_", " ")
+
+
+def _add_layer(kind: str, values: dict, scope: str, space: dict, by: dict) -> None:
+    """Add a layer's values to the shared `space` and its scopes to `by`; a dict among them is a level below it."""
+    space[kind] = {scope: "__dummy__"}
+    by[kind] = {}
+    for name, value in values.items():
+        nested = isinstance(value, dict)
+        by[kind][name] = {scope: [scope] if nested else scope}
+        if nested:
+            _add_layer(name, value, scope, space, by)
+        else:
+            space.setdefault(name, {})[scope] = value
+
+
 def _layout(scopes: dict, grouped: bool) -> list[dict]:
-    own = {"dataset": "A", "obsType": "A"}
+    own = {"dataset": "A", "obsType": "A", "obsSetColor": "A"}
     tissue = {**own, "spatialTargetZ": "A", "spatialTargetT": "A", **scopes}
     views = [
         ("spatialBeta", tissue, (0, 0, 8, 12)),
