@@ -10,7 +10,7 @@ import yaml
 from tissuemake.configuration import complete_config
 from tissuemake.errors import InputError
 from tissuemake.files import sha256
-from tissuemake.pins import check_pins, config_lines, model_folders
+from tissuemake.pins import check_pinned_heads, check_pins, config_lines, model_folders
 
 
 def model(folder: Path, kind: str) -> Path:
@@ -44,6 +44,19 @@ def test_what_is_printed_is_a_config_that_pins_every_whole_model(run):
     assert config["histology"]["heads"] == str(run / "results" / "models")
     assert config["models"]["quadflow"]["weights"] == "pretrain"
     check_pins(config["models"])
+    check_pinned_heads(config["histology"])
+
+
+def test_heads_are_pinned_file_by_file(run):
+    histology = complete_config(printed(run))["histology"]
+    (run / "results" / "models" / "expression-color" / "config.json").write_text("{}")
+    with pytest.raises(InputError) as raised:
+        check_pinned_heads(histology)
+    assert raised.value.code == "pinned_model_changed"
+    assert "head expression-color changed: " in raised.value.message
+    with pytest.raises(InputError) as raised:
+        check_pinned_heads({**histology, "heads": ""})
+    assert raised.value.code == "pin_without_weights"
 
 
 def test_the_config_has_room_for_one_model_of_a_kind_and_the_others_stay_readable(run):
@@ -107,6 +120,10 @@ def test_weights_in_the_run_are_named_from_it(tmp_path, monkeypatch):
 
 def test_every_job_that_loads_a_model_looks_at_its_pin():
     scripts = (Path(__file__).parents[1] / "workflow" / "scripts").glob("*.py")
-    loading = [path for path in scripts if "snakemake.params.model" in path.read_text()]
+    texts = {path.name: path.read_text() for path in scripts}
+    loading = [name for name, text in texts.items() if "snakemake.params.model" in text]
     assert len(loading) >= 6
-    assert not [path.name for path in loading if "check_pinned(" not in path.read_text()]
+    assert not [name for name in loading if "check_pinned(" not in texts[name]]
+    assert all(
+        "check_pinned_heads(" in texts[f"{name}.py"] for name in ("detect_tumor", "predict_expression")
+    )

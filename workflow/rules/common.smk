@@ -27,7 +27,7 @@ from tissuemake.errors import InputError
 from tissuemake.files import last_written
 from tissuemake.inbox import left_out
 from tissuemake.pathways.library import library_source
-from tissuemake.pins import check_pins
+from tissuemake.pins import check_pinned_heads, check_pins
 from tissuemake.sheets import read_references, read_samples, target_organism
 
 try:
@@ -41,6 +41,7 @@ try:
     check_history(config["report"]["history"], own="results/report/quality.tsv")
     if workflow.is_main_process:
         check_pins(config["models"])
+        check_pinned_heads(config["histology"])
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

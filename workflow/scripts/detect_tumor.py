@@ -6,7 +6,9 @@ from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
     from tissuemake.models.histology_heads.tumor import detect_tumor
+    from tissuemake.pins import check_pinned_heads
 
+    check_pinned_heads(snakemake.config["histology"])
     detect_tumor(
         Path(snakemake.input.filtered),
         Path(snakemake.input.embeddings),

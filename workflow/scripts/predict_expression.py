@@ -6,7 +6,9 @@ from tissuemake.logs import logged
 
 with logged(snakemake.log[0]):
     from tissuemake.models.histology_heads.expression import predict_expression
+    from tissuemake.pins import check_pinned_heads
 
+    check_pinned_heads(snakemake.config["histology"])
     predict_expression(
         Path(snakemake.input.filtered),
         Path(snakemake.input.embeddings),

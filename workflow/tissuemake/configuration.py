@@ -55,7 +55,7 @@ def complete_config(config: dict, schema: dict | None = None) -> dict:
     for settings in completed["models"].values():
         settings["weights"] = _within_run(os.path.expandvars(settings["weights"]))
     for name in ("weights", "heads"):
-        completed["histology"][name] = os.path.expandvars(completed["histology"][name])
+        completed["histology"][name] = _within_run(os.path.expandvars(completed["histology"][name]))
     completed["report"]["history"] = [os.path.expandvars(path) for path in completed["report"]["history"]]
     return completed
 

@@ -73,25 +73,51 @@ def refuse_changed(name: str, where: Path, settings: dict) -> None:
         ``pinned_model_changed``, ``missing_pinned_file``, each naming model, file and hashes.
     """
     for key, file in PINNED.items():
-        expected = settings.get(key)
-        if not expected:
-            continue
-        path = where if where.is_file() else where / file
-        if not path.is_file():
-            raise InputError(
-                "missing_pinned_file",
-                f"config: models.{name} is pinned, and {path} is not there.",
-                "Copy the whole folder of the pinned model again, or pin another one (tissuemake pin FOLDER).",
-            )
-        found = sha256(path)
-        if found != expected:
-            raise InputError(
-                "pinned_model_changed",
-                f"The pinned model {name} changed: {path} has the sha256 {found}, and models.{name}.{key} in the "
-                f"config is {expected}.",
-                "Bring the pinned file back: manifests of deliveries name the hash. To use the new model instead, put "
-                "it into a folder of its own and pin it (tissuemake pin FOLDER): what depends on it is made again.",
-            )
+        if settings.get(key):
+            path = where if where.is_file() else where / file
+            _compare(path, settings[key], f"model {name}", f"models.{name}.{key}")
+
+
+def check_pinned_heads(histology: dict) -> None:
+    """Refuse heads that are not those which the config pins.
+
+    Parameters
+    ----------
+    histology
+        That part of a completed config; ``heads_sha256`` holds ``HEAD/FILE:SHA256``.
+
+    Raises
+    ------
+    InputError
+        As `refuse_changed`; ``pin_without_weights`` when no folder of heads is given.
+    """
+    folder, pins = histology["heads"], histology["heads_sha256"]
+    if pins and not folder:
+        raise InputError(
+            "pin_without_weights",
+            "config: histology.heads_sha256 pins heads, but histology.heads is empty: they are yet to be fitted.",
+            "Name the folder of the pinned heads in histology.heads, or empty histology.heads_sha256.",
+        )
+    for pin in pins:
+        file, _, expected = pin.rpartition(":")
+        _compare(Path(folder) / file, expected, f"head {file.partition('/')[0]}", "histology.heads_sha256")
+
+
+def _compare(path: Path, expected: str, what: str, key: str) -> None:
+    if not path.is_file():
+        raise InputError(
+            "missing_pinned_file",
+            f"config: the {what} is pinned ({key}), and {path} is not there.",
+            "Copy the whole folder of the pinned model again, or pin another one (tissuemake pin FOLDER).",
+        )
+    found = sha256(path)
+    if found != expected:
+        raise InputError(
+            "pinned_model_changed",
+            f"The pinned {what} changed: {path} has the sha256 {found}, and {key} in the config is {expected}.",
+            "Bring the pinned file back: manifests of deliveries name the hash. To use the new model instead, put "
+            "it into a folder of its own and pin it (tissuemake pin FOLDER): what depends on it is made again.",
+        )
 
 
 def model_folders(folder: Path) -> list[Path]:
@@ -101,24 +127,25 @@ def model_folders(folder: Path) -> list[Path]:
 
 
 def config_lines(folders: Sequence[Path]) -> list[str]:
-    """Return the part ``models`` of a config that pins these models, and ``histology.heads`` where there are heads.
+    """Return the lines of a config that pin these models: a part ``models``, and ``histology`` where there are heads.
 
     The config has room for one model of a kind: of several, one per reference, the others are comments.
     """
-    lines, notes, heads = [], [], set()
+    lines, notes, heads = [], [], {}
     for folder in map(Path.absolute, folders):
         kind = read_json(folder / CONFIG).get("kind", "")
+        hashes = {key: sha256(folder / file) for key, file in PINNED.items()}
         if kind in HEADS:
-            heads.add(folder.parent)
-        elif kind not in MODELS:
-            notes.append(
-                f"# {folder.name} is not pinned: it is fitted on the samples marked 'pretrain' of each run."
-            )
-        else:
+            pins = [f"{folder.name}/{file}:{hashes[key]}" for key, file in PINNED.items()]
+            heads.setdefault(folder.parent, []).extend(pins)
+        elif kind in MODELS:
             again = any(line.startswith(f"  {kind}:") for line in lines)
-            hashes = [f"{key}: {sha256(folder / file)}" for key, file in PINNED.items()]
-            given = ", ".join([f"weights: {json.dumps(str(folder))}", *hashes])
-            lines.append(f"{'  # or ' if again else '  '}{kind}: {{{given}}}")
+            given = json.dumps({"weights": str(folder), **hashes})
+            lines.append(f"{'  # or ' if again else '  '}{kind}: {given}")
+        else:
+            notes.append(f"# {folder.name} is not pinned: each run fits it on its samples marked 'pretrain'.")
     said = ["models:", *lines] if lines else []
-    said += [f"histology: {{heads: {json.dumps(str(folder))}}}" for folder in sorted(heads)]
+    for folder, pins in heads.items():
+        listed = [f"    - {json.dumps(pin)}" for pin in pins]
+        said += ["histology:", f"  heads: {json.dumps(str(folder))}", "  heads_sha256:", *listed]
     return [*said, *notes]
