@@ -39,8 +39,9 @@ def known_names() -> dict[str, Term]:
 
 def plain(name: str) -> str:
     """The words of a name: lower case, singular, without what joins them and without a closing "cell"."""
-    # The plus of CD4+ says something; a hyphen or comma does not.
-    words = re.sub(r"[^a-z0-9+]+", " ", str(name).lower()).split()
+    # CD4+ and CD4- say something; a hyphen between words, or a comma, does not.
+    signed = re.sub(r"(?<=[a-z0-9])[-\u2010-\u2212](?=\s|$|,|/|cd\d)", " minus ", str(name).lower())
+    words = re.sub(r"[^a-z0-9+]+", " ", signed).split()
     words = [
         word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
         for word in words
