@@ -1,6 +1,6 @@
 """What the jobs of finished runs used beside what they asked for: a line per rule, a column per run.
 
-python tests/slurm/rule_costs.py RUN... : run folders whose Snakemake wrote to RUN/run.log, with --workflow-profile none.
+python tests/slurm/rule_costs.py RUN... : run folders whose Snakemake, without a profile, wrote to RUN/run.log.
 """
 
 import re
@@ -33,11 +33,10 @@ def jobs(run: Path) -> pd.DataFrame:
 
 def table(runs: list[Path]) -> pd.DataFrame:
     """Per rule and run the job that used most memory: what it used, of what it asked for."""
-    columns = {}
+    columns, said = {}, "{MB:,.0f} of {asked MB:,.0f} MB, {CPU s:,.0f} s"
     for run in runs:
         found = jobs(run)
         worst = found.loc[found.groupby("rule")["MB"].idxmax()].set_index("rule")
-        said = "{MB:,.0f} of {asked MB:,.0f} MB, {CPU s:,.0f} s"
         columns[run.name] = worst.apply(lambda line: said.format(**line), axis=1)
     return pd.DataFrame(columns).fillna("")
 
