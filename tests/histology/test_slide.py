@@ -166,7 +166,7 @@ def test_a_giant_picture_in_one_piece_is_refused_with_the_way_to_convert_it(
     tmp_path, picture, monkeypatch, name
 ):
     monkeypatch.setattr("tissuemake.histology.readers.BAND_PIXELS", 1000)
-    monkeypatch.setattr("tissuemake.histology.readers.MOST_WHOLE_PIXELS", 600 * 400 - 1)
+    monkeypatch.setattr("tissuemake.pixel_limits.MOST_WHOLE_PIXELS", 600 * 400 - 1)
     if name.endswith("tif"):
         tifffile.imwrite(tmp_path / name, picture, compression="deflate", rowsperstrip=400)
     else:

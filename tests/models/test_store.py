@@ -98,7 +98,7 @@ def test_a_pickle_is_refused_and_not_opened(folder, name):
     assert error.code == "pickle_refused" and name in error.message and "safetensors" in error.remedy
 
 
-def test_a_pickle_beside_the_weights_is_left_alone(folder):
+def test_a_checkpoint_of_our_own_beside_the_weights_is_left_alone(folder):
     (folder / "last.ckpt").write_bytes(b"never read")
     assert load_model(folder)[0]
 

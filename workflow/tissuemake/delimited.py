@@ -1,6 +1,6 @@
 """Ground floor: read a person's csv or tsv; the header says which it is, not a guess from the values."""
 
-import gzip
+import io
 import zlib
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import pandas as pd
 
 from tissuemake import sources
 from tissuemake.errors import InputError
+from tissuemake.packed import open_table
 
 
 def read_delimited(path: str | Path, **options: object) -> pd.DataFrame:
@@ -24,15 +25,16 @@ def read_delimited(path: str | Path, **options: object) -> pd.DataFrame:
     Raises
     ------
     OSError, EOFError, ValueError
-        When it cannot be read; a damaged gzip is among these, whatever zlib calls it.
+        When it cannot be read; a damaged gzip is among these, whatever zlib calls it, and one that unfolds into
+        too much (`packed.open_table`).
     """
     path = Path(path)
-    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig") as handle:
+        with io.TextIOWrapper(open_table(path), encoding="utf-8-sig") as handle:
             header = handle.readline()
         separator = next((mark for mark in "\t;," if mark in header), ",")
-        return pd.read_csv(path, sep=separator, encoding="utf-8-sig", **options)
+        with open_table(path) as handle:
+            return pd.read_csv(handle, sep=separator, encoding="utf-8-sig", **options)
     except zlib.error as error:
         raise OSError(f"damaged gzip: {error}") from error
 

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from tissuemake.contracts import is_integer_counts
 from tissuemake.errors import InputError
 from tissuemake.genes import is_ensembl, tidy_genes
+from tissuemake.hdf5_guard import check_hdf5
 
 SYMBOL_COLUMNS = (
     "symbol",
@@ -39,6 +40,7 @@ def read_spots(path: str | Path) -> ad.AnnData:
         ``unreadable_h5ad``, ``not_counts``, ``negative_counts``, ``no_spots``, ``duplicate_barcodes``.
     """
     path = Path(path)
+    check_hdf5(path, str(path))
     try:
         adata = ad.read_h5ad(path)
     except Exception as error:  # a file cut short fails anywhere in h5py, numpy or anndata

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from tissuemake.errors import InputError
+from tissuemake.packed import MOST_MEMBERS, bomb, check_zip, most_bytes
 
 
 def unpack(archive: Path, folder: Path) -> list[Path]:
@@ -22,6 +23,7 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
     Raises
     ------
     InputError
+        ``decompression_bomb``: it unfolds into more than `packed.most_bytes` allows.
         ``unsafe_archive``: a member would leave the folder (absolute path, ``..``, link to outside, device).
         ``broken_archive``: the archive is cut short or no archive.
     """
@@ -33,7 +35,7 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
             _unpack_zip(archive, staging)
         else:
             with tarfile.open(archive) as handle:
-                handle.extractall(staging, filter="data")
+                handle.extractall(staging, filter=_Counted(archive))
         return _move_into(staging, folder)
     except tarfile.FilterError as error:
         raise _unsafe(archive, str(error)) from error
@@ -54,7 +56,21 @@ def _unpack_zip(archive: Path, folder: Path) -> None:
             parts = PurePosixPath(name.replace("\\", "/"))
             if parts.is_absolute() or ".." in parts.parts or ":" in "".join(parts.parts[:1]):
                 raise _unsafe(archive, f"member '{name}'")
+        check_zip(handle, archive)
         handle.extractall(folder)
+
+
+class _Counted:
+    """The filter of safe members, which stops before more is written than an archive of this size holds."""
+
+    def __init__(self, archive: Path) -> None:
+        self.archive, self.held, self.members = archive, 0, 0
+
+    def __call__(self, member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+        self.held, self.members = self.held + member.size, self.members + 1
+        if self.held > most_bytes(self.archive.stat().st_size) or self.members > MOST_MEMBERS:
+            raise bomb(self.archive, self.held)
+        return tarfile.data_filter(member, path)
 
 
 def _move_into(staging: Path, folder: Path) -> list[Path]:

@@ -177,6 +177,8 @@ class JpegTiledSlide(Slide):
             jpeg8_decode(stream, tables=level.tables, colorspace=level.stored, outcolorspace="RGB", out=tile)
         except ValueError:
             # Some writers crop the tiles at the border instead of padding them.
+            if np.greater(jpeg_size(stream), tile.shape[:2]).any():
+                raise
             part = jpeg8_decode(stream, tables=level.tables, colorspace=level.stored, outcolorspace="RGB")
             if part.ndim != 3 or np.greater(part.shape, tile.shape).any():
                 raise
@@ -187,6 +189,23 @@ class JpegTiledSlide(Slide):
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def jpeg_size(stream: bytes) -> tuple[int, int]:
+    """Height and width that the header of a JPEG states, without decoding it.
+
+    Raises
+    ------
+    ValueError
+        Where it has none.
+    """
+    at = 2
+    while at + 9 <= len(stream) and stream[at] == 0xFF:
+        marker = stream[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(stream[at + 5 : at + 7]), int.from_bytes(stream[at + 7 : at + 9])
+        at += 2 + int.from_bytes(stream[at + 2 : at + 4])
+    raise ValueError("a tile has no JPEG header")
 
 
 class _Slots:

@@ -8,12 +8,9 @@ import openslide
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
-from tissuemake.errors import InputError
 from tissuemake.histology.image import BAND_PIXELS, Slide, over_white
+from tissuemake.pixel_limits import refuse_giant
 from tissuemake.resolution import slide_mpp, tiff_mpp
-
-# What lies in one piece is decoded whole: 3 GB of RGB.
-MOST_WHOLE_PIXELS = 1_000_000_000
 
 
 class OpenSlideSlide(Slide):
@@ -102,7 +99,7 @@ class FlatSlide(Slide):
         import imagecodecs
 
         self.path = path
-        _refuse_giant(path, prod(_size_in_header(path)))
+        refuse_giant(path, prod(_size_in_header(path)))
         # imagecodecs and not PIL: a section at full resolution exceeds PIL's limit against image bombs.
         pixels = imagecodecs.imread(path)
         self._pixels = _as_rgb(pixels, _surplus_bits(pixels))
@@ -136,7 +133,7 @@ def _level_array(level: tifffile.TiffPageSeries, path: Path):
     if len(level.pages) == 1 and prod(page.chunks) > BAND_PIXELS:
         if page.is_memmappable:
             return level.asarray(out="memmap")
-        _refuse_giant(path, prod(page.chunks[:2]))
+        refuse_giant(path, prod(page.chunks[:2]))
         return level.asarray()
     import zarr
 
@@ -153,18 +150,6 @@ def _size_in_header(path: Path) -> tuple[int, int]:
         return 0, 0
     finally:
         Image.MAX_IMAGE_PIXELS = limit
-
-
-def _refuse_giant(path: Path, pixels: int) -> None:
-    if pixels > MOST_WHOLE_PIXELS:
-        raise InputError(
-            "picture_too_large",
-            f"The picture {path} is stored in one piece of {pixels / 1e9:.2g} gigapixels, which can be decoded "
-            f"only whole, in {3 * pixels / 1e9:.0f} GB of memory; {MOST_WHOLE_PIXELS / 1e9:g} gigapixels are "
-            "the limit.",
-            "Convert it to a pyramid of tiles, for example by: vips tiffsave PICTURE SLIDE.tif --tile "
-            "--pyramid --compression jpeg --Q 90 --bigtiff",
-        )
 
 
 def _as_rgb(pixels: np.ndarray, shift: int = 0) -> np.ndarray:

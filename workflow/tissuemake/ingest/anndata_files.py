@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.errors import InputError
+from tissuemake.hdf5_guard import check_hdf5
 from tissuemake.ingest.base import Reader
 from tissuemake.ingest.counts import GENE_EXPRESSION, make_counts
 from tissuemake.ingest.images import to_rgb
@@ -138,6 +139,7 @@ class H5adReader(AnnDataReader):
         import h5py
         from anndata.io import read_elem
 
+        check_hdf5(self.path, self.where(self.path))
         try:
             with h5py.File(self.path) as handle:
                 self.obs = read_elem(handle["obs"])

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from tissuemake.errors import InputError
+from tissuemake.pixel_limits import refuse_giant
 
 HIRES_LONG_SIDE = 2000
 # A pyramid level above this many pixels is walked tile by tile instead of decoded at once.
@@ -20,7 +22,10 @@ def load_image(path: str | Path) -> np.ndarray:
 
     try:
         with _no_size_limit(), Image.open(path) as picture:
+            refuse_giant(path, prod(picture.size), WHOLE_LEVEL_PIXELS)
             return to_rgb(np.asarray(picture.convert("RGB") if picture.mode in _EIGHT_BIT else picture))
+    except InputError:
+        raise
     except (OSError, SyntaxError, ValueError) as error:
         raise _unreadable(path, error) from error
 
@@ -162,8 +167,10 @@ def _tiff_thumbnail(path: Path, long_side: int) -> np.ndarray | None:
         levels += [page for page in tiff.pages[1:] if getattr(page, "is_reduced", False)]
         enough = [page for page in levels if max(page.imagewidth, page.imagelength) >= long_side]
         page = min(enough, key=lambda page: page.imagewidth) if enough else first
-        if page.imagewidth * page.imagelength <= WHOLE_LEVEL_PIXELS:
+        # A stack of channels or planes counts as well.
+        if prod(page.shape) <= 4 * WHOLE_LEVEL_PIXELS:
             return _channels_last(page.asarray(), page.axes)
+        refuse_giant(path, prod(page.chunks[:2]))
         return _walk_tiles(page, long_side)
 
 
@@ -193,6 +200,7 @@ def _pil_thumbnail(path: Path, long_side: int) -> np.ndarray | None:
 
     try:
         with _no_size_limit(), Image.open(path) as picture:
+            refuse_giant(path, prod(picture.size))
             picture.draft("RGB", (long_side, long_side))  # JPEG only: decode at 1/2, 1/4 or 1/8
             picture.load()
             return np.asarray(picture.convert("RGB") if picture.mode in _EIGHT_BIT else picture)

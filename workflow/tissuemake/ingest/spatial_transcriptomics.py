@@ -1,6 +1,6 @@
 """Legacy Spatial Transcriptomics (ST): a count table, a spot file and a photograph."""
 
-import gzip
+import io
 import zlib
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from tissuemake.errors import InputError
 from tissuemake.ingest.base import Reader
 from tissuemake.ingest.counts import make_counts
 from tissuemake.ingest.lattice import ideal_lattice, is_checkerboard
+from tissuemake.packed import open_table
 from tissuemake.sheets import Sample
 
 # Spots are named by array coordinates, XxY; R puts an X before names that begin with a digit.
@@ -101,7 +102,10 @@ class SpatialTranscriptomicsReader(Reader):
         )
         try:
             separator, names_rows = _sniff(self.table_path)
-            table = pd.read_csv(self.table_path, sep=separator, index_col=0 if names_rows else False)
+            with open_table(self.table_path) as handle:
+                table = pd.read_csv(handle, sep=separator, index_col=0 if names_rows else False)
+        except InputError:
+            raise
         except (OSError, EOFError, ValueError, zlib.error) as error:
             raise InputError(
                 "unreadable_matrix", self.where(self.table_path) + f" cannot be read ({error}).", remedy
@@ -123,7 +127,10 @@ class SpatialTranscriptomicsReader(Reader):
             "Give the spot file of the ST spot detector: x, y, new_x, new_y, pixel_x, pixel_y[, selected]."
         )
         try:
-            table = pd.read_csv(path, sep=_sniff(path)[0])
+            with open_table(path) as handle:
+                table = pd.read_csv(handle, sep=_sniff(path)[0])
+        except InputError:
+            raise
         except (OSError, EOFError, ValueError, zlib.error) as error:
             raise InputError("bad_positions", f"{where} cannot be read ({error}).", remedy) from error
         table.columns = table.columns.astype(str).str.strip().str.lower()
@@ -207,8 +214,7 @@ def array_coordinates(names: pd.Index, where: str) -> pd.DataFrame:
 
 def _sniff(path: Path) -> tuple[str, bool]:
     """Separator of a table, and whether its first column names the rows."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8-sig") as handle:
+    with io.TextIOWrapper(open_table(path), encoding="utf-8-sig") as handle:
         header, first = handle.readline().rstrip("\r\n"), handle.readline().rstrip("\r\n")
     separator = max(("\t", ",", ";", " "), key=header.count)
     head, values = header.split(separator), first.split(separator)

@@ -1,7 +1,6 @@
 """SpatialData stores: a zarr folder or zip with a table, the shapes it annotates, and images."""
 
 import tempfile
-import zipfile
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from tissuemake.errors import InputError
 from tissuemake.ingest.anndata_files import AnnDataReader, coordinates, unreadable
 from tissuemake.ingest.images import HIRES_LONG_SIDE, shrink, to_rgb
+from tissuemake.unpack import unpack
 
 
 class SpatialDataReader(AnnDataReader):
@@ -41,10 +41,12 @@ class SpatialDataReader(AnnDataReader):
             if path.is_file():
                 # Images are read lazily, so the unpacked store must live as long as the reader.
                 self._unpacked = tempfile.TemporaryDirectory(prefix="tissuemake-")
-                with zipfile.ZipFile(path) as archive:
-                    archive.extractall(self._unpacked.name)
+                unpack(path, Path(self._unpacked.name))
                 path = _store_root(Path(self._unpacked.name))
+            _refuse_pickles(path, self.where(self.path))
             return spatialdata.read_zarr(path)
+        except InputError:
+            raise
         except Exception as error:  # zarr, ome-zarr and zipfile raise many kinds on a broken store
             raise unreadable(self.path, self.row.sample, error) from error
 
@@ -148,6 +150,18 @@ def _store_root(folder: Path) -> Path:
         if any((candidate / mark).is_file() for mark in marks):
             return candidate
     return folder
+
+
+def _refuse_pickles(store: Path, where: str) -> None:
+    """Refuse arrays whose codec is a pickle: unpacking one may run any code, whatever else it passes through."""
+    for path in store.rglob("*"):
+        if path.name in (".zarray", ".zmetadata", "zarr.json") and b"pickle" in path.read_bytes().lower():
+            raise InputError(
+                "pickle_refused",
+                f"{where}: {path.relative_to(store)} names a pickle as codec, and a pickle can run any code when "
+                "it is opened.",
+                "Write the store again with spatialdata; it uses none.",
+            )
 
 
 def _systems(element) -> list[str]:

@@ -10,7 +10,9 @@ import pandas as pd
 import scipy.sparse as sp
 
 from tissuemake.errors import InputError
+from tissuemake.hdf5_guard import check_hdf5
 from tissuemake.ingest.counts import make_counts
+from tissuemake.packed import open_table
 
 _REMEDY = "Copy the file again from where the instrument's software wrote it; it is damaged or cut short."
 
@@ -52,6 +54,7 @@ def _read_h5(path: Path, where: str) -> ad.AnnData:
     """Read with h5py: importing scanpy for its `read_10x_h5` costs 3 s and 170 MB, a test holds them equal."""
     import h5py
 
+    check_hdf5(path, where)
     try:
         with h5py.File(path) as handle:
             matrix, features = handle["matrix"], handle["matrix/features"]
@@ -98,9 +101,12 @@ def _read_mtx(folder: Path, where: str) -> ad.AnnData:
             "Copy the whole folder again.",
         )
     try:
-        matrix = mmread(parts["matrix"]).T.tocsr()
-        features = pd.read_csv(parts["features"], sep="\t", header=None, dtype=str, keep_default_na=False)
-        barcodes = pd.read_csv(parts["barcodes"], sep="\t", header=None, dtype=str, keep_default_na=False)[0]
+        with open_table(parts["matrix"]) as handle:
+            matrix = mmread(handle).T.tocsr()
+        features, barcodes = (_read_list(parts[part]) for part in ("features", "barcodes"))
+        barcodes = barcodes[0]
+    except InputError:
+        raise
     except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError("unreadable_matrix", f"{where} cannot be read ({error}).", _REMEDY) from error
     if matrix.shape != (len(barcodes), len(features)):
@@ -112,3 +118,8 @@ def _read_mtx(folder: Path, where: str) -> ad.AnnData:
         )
     names = features[1] if features.shape[1] > 1 else features[0]
     return make_counts(matrix, barcodes, names, features[0], features[2] if features.shape[1] > 2 else None)
+
+
+def _read_list(path: Path) -> pd.DataFrame:
+    with open_table(path) as handle:
+        return pd.read_csv(handle, sep="\t", header=None, dtype=str, keep_default_na=False)

@@ -1,6 +1,6 @@
 """Space Ranger's tissue positions in all their dresses: csv with and without header, gzipped, parquet."""
 
-import gzip
+import io
 import zlib
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.errors import InputError
+from tissuemake.packed import check_parquet, open_table
 
 COLUMNS = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
 _REMEDY = "Restore the file as Space Ranger wrote it: " + ", ".join(COLUMNS) + ", in this order."
@@ -25,7 +26,9 @@ def read_tissue_positions(path: Path, where: str) -> pd.DataFrame:
         ``bad_positions``, ``duplicate_barcodes``.
     """
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+        table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    except InputError:
+        raise
     except (OSError, EOFError, ValueError, zlib.error) as error:  # Arrow's and pandas' errors are among them
         raise InputError("bad_positions", f"{where} cannot be read ({error}).", _REMEDY) from error
     if table.index.name == "barcode" and "barcode" not in table.columns:
@@ -58,13 +61,19 @@ def read_tissue_positions(path: Path, where: str) -> pd.DataFrame:
     return positions
 
 
+def _read_parquet(path: Path) -> pd.DataFrame:
+    check_parquet(path)
+    return pd.read_parquet(path)
+
+
 def _read_csv(path: Path) -> pd.DataFrame:
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8-sig") as handle:
+    with io.TextIOWrapper(open_table(path), encoding="utf-8-sig") as handle:
         first = handle.readline().strip().split(",")
-    if any(column in first for column in COLUMNS):
-        return pd.read_csv(path, encoding="utf-8-sig")
-    table = pd.read_csv(path, header=None)
+    has_header = any(column in first for column in COLUMNS)
+    with open_table(path) as handle:
+        table = pd.read_csv(handle, encoding="utf-8-sig", header=0 if has_header else None)
+    if has_header:
+        return table
     if table.shape[1] != len(COLUMNS):
         raise ValueError(f"{table.shape[1]} columns instead of {len(COLUMNS)}")
     return table.set_axis(list(COLUMNS), axis=1)

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from tissuemake.errors import InputError
 from tissuemake.ingest.counts import GENE_EXPRESSION, make_counts
 from tissuemake.ingest.xenium_tables import as_text, check_columns
+from tissuemake.packed import open_table
 
 MIN_QV = 20
 UNASSIGNED = ("UNASSIGNED", "-1", "0", "")
@@ -80,9 +81,10 @@ def read_parts(path: Path, where: str) -> Iterator[pd.DataFrame]:
             for batch in table.iter_batches(PART, columns=list(COLUMNS)):
                 yield batch.to_pandas()
         return
-    check_columns(COLUMNS, pd.read_csv(path, nrows=0).columns, where)
+    with open_table(path) as handle:
+        check_columns(COLUMNS, pd.read_csv(handle, nrows=0).columns, where)
     told = {"usecols": list(COLUMNS), "dtype": {"cell_id": str}, "keep_default_na": False}
-    with pd.read_csv(path, chunksize=PART, **told) as parts:
+    with open_table(path) as handle, pd.read_csv(handle, chunksize=PART, **told) as parts:
         yield from parts
 
 

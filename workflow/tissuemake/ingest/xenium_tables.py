@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.errors import InputError
+from tissuemake.packed import check_parquet, open_table
 
 
 def find_table(bundle: Path, name: str) -> Path | None:
@@ -26,18 +27,17 @@ def read_table(path: Path, columns: tuple[str, ...], optional: tuple[str, ...], 
     InputError
         ``unreadable_table``, ``missing_column``.
     """
-    import pyarrow.parquet as pq
 
     remedy = "Copy the file again from the instrument's output."
     try:
         is_parquet = path.suffix == ".parquet"
-        present = pq.read_schema(path).names if is_parquet else pd.read_csv(path, nrows=0).columns
+        present = _parquet_columns(path) if is_parquet else _read_csv(path, nrows=0).columns
         check_columns(columns, present, where)
         wanted = [*columns, *(column for column in optional if column in present)]
         if is_parquet:
             table = pd.read_parquet(path, columns=wanted)
         else:
-            table = pd.read_csv(path, usecols=wanted, dtype={"cell_id": str}, keep_default_na=False)
+            table = _read_csv(path, usecols=wanted, dtype={"cell_id": str}, keep_default_na=False)
     except InputError:
         raise
     except (OSError, EOFError, ValueError, zlib.error) as error:
@@ -45,6 +45,18 @@ def read_table(path: Path, columns: tuple[str, ...], optional: tuple[str, ...], 
     if "cell_id" in table:
         table["cell_id"] = as_text(table["cell_id"])
     return table
+
+
+def _parquet_columns(path: Path) -> list[str]:
+    import pyarrow.parquet as pq
+
+    check_parquet(path)
+    return pq.read_schema(path).names
+
+
+def _read_csv(path: Path, **options: object) -> pd.DataFrame:
+    with open_table(path) as handle:
+        return pd.read_csv(handle, **options)
 
 
 def check_columns(wanted: Iterable[str], present: Iterable[str], where: str) -> None:

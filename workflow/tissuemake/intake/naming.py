@@ -23,7 +23,7 @@ def propose_name(home: Path, inbox: Path, stem: str) -> str:
     parts = [part for part in home.relative_to(inbox).parts if part.lower() not in GENERIC_FOLDERS]
     if stem and not _GENERIC_STEM.match(stem):
         parts.append(stem)
-    parts = parts or [home.name]
+    parts = parts or [*home.relative_to(inbox).parts, inbox.name][:1]
     parts = [part for part in map(safe, parts) if part] or ["sample"]
     name = parts[-1] if len(parts[-1]) > SHORT else "_".join(parts[-2:])
     return safe(name)[-LONGEST:].lstrip("._-")

@@ -12,6 +12,7 @@ from torch import Tensor
 from tissuemake import hub
 from tissuemake.errors import InputError
 from tissuemake.files import atomic, read_json, remove, sha256, write_json, write_text
+from tissuemake.models import checkpoints
 from tissuemake.models.curve import Curve
 from tissuemake.pins import CONFIG, WEIGHTS, is_pinned, refuse_changed
 
@@ -128,6 +129,7 @@ def weights_hash(folder: str | Path) -> str:
 
 
 def _checked_config(folder: Path, kind: str | None) -> dict:
+    _refuse_pickles(folder)
     for name in (WEIGHTS, CONFIG):
         if not (folder / name).is_file():
             raise _missing(folder, name)
@@ -153,15 +155,23 @@ def _checked_config(folder: Path, kind: str | None) -> dict:
     return config
 
 
+def _refuse_pickles(folder: Path) -> None:
+    """Nothing here would open one, but whoever is handed the folder might; a checkpoint of our own may lie there."""
+    found = [path.name for path in folder.glob("*") if path.suffix.lower() in PICKLES]
+    pickles = sorted(name for name in found if name != checkpoints.NAME or not (folder / WEIGHTS).is_file())
+    if not pickles:
+        return
+    beside = "beside" if (folder / WEIGHTS).is_file() else "and no"
+    raise InputError(
+        "pickle_refused",
+        f"{folder} holds {', '.join(pickles)} {beside} {WEIGHTS}. A pickle can run any code when it is opened, so none "
+        "is ever loaded, and a folder with one is not of tissuemake's making.",
+        f"Take it out if you know where it came from; else ask whoever made the model for {WEIGHTS} and {CONFIG}, or "
+        "train it here (weights: pretrain).",
+    )
+
+
 def _missing(folder: Path, name: str) -> InputError:
-    pickles = sorted(path.name for path in folder.glob("*") if path.suffix.lower() in PICKLES)
-    if name == WEIGHTS and pickles:
-        return InputError(
-            "pickle_refused",
-            f"{folder} holds {', '.join(pickles)} and no {WEIGHTS}. A pickle can run any code when it is opened, so "
-            "it is never loaded.",
-            f"Ask whoever made the model for {WEIGHTS} and {CONFIG}, or train it here (weights: pretrain).",
-        )
     return InputError(
         "missing_model_file",
         f"{folder} has no {name}; a model is a folder with {', '.join(FILES)}.",

@@ -1,6 +1,6 @@
 """Libraries of gene sets: read a GMT, and find its genes among those of a section, also across mouse and human."""
 
-import gzip
+import io
 import logging
 import zlib
 from collections.abc import Iterable, Mapping
@@ -13,6 +13,7 @@ from tissuemake import sources
 from tissuemake.errors import InputError
 from tissuemake.genes import gene_ids, guess_organism, match_genes
 from tissuemake.orthologs import read_orthologs
+from tissuemake.packed import open_table
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +43,9 @@ def read_gene_sets(path: str | Path) -> dict[str, list[str]]:
             "folder.",
         )
     try:
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8-sig") as handle:
+        with io.TextIOWrapper(open_table(path), encoding="utf-8-sig") as handle:
             lines = handle.read().splitlines()
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(
             "unreadable_gene_sets",
             f"The library of gene sets {path} cannot be read ({error}).",

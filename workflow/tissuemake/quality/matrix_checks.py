@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from tissuemake.errors import InputError
+from tissuemake.hdf5_guard import check_hdf5
 from tissuemake.ingest.base import Reader
 from tissuemake.ingest.counts import GENE_EXPRESSION, check_counts
 from tissuemake.quality.thresholds import floors
@@ -27,6 +28,7 @@ def read_matrix(reader: Reader) -> tuple[ad.AnnData, int]:
     """All features of a sample and the number of stored values; a sample of barcodes when there are many."""
     for path in reader.files():
         if path.suffix == ".h5" and h5py.is_hdf5(path):
+            check_hdf5(path, reader.where(path))
             stored = _stored_values(path)
             if stored > MANY_VALUES:
                 return _sampled(path, reader), stored

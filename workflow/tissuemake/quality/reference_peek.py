@@ -10,7 +10,9 @@ import pandas as pd
 from tissuemake.contracts import is_integer_counts
 from tissuemake.delimited import read_by_barcode
 from tissuemake.errors import InputError
+from tissuemake.hdf5_guard import check_hdf5
 from tissuemake.ingest import ten_x
+from tissuemake.packed import open_table
 from tissuemake.sheets import Reference
 from tissuemake.sources import unset_variables
 
@@ -69,6 +71,7 @@ def _unreadable(row: Reference, why: str) -> InputError:
 def _peek_h5ad(path: Path) -> Peek:
     from anndata.io import read_elem
 
+    check_hdf5(path, str(path))
     with h5py.File(path) as handle:
         places = [place for place in ("raw/X", "X") if place in handle]
         places += [f"layers/{name}" for name in handle.get("layers", {})]
@@ -104,7 +107,8 @@ def _peek_other(row: Reference, path: Path) -> Peek:
         counts = ten_x.read_matrix(folders[0] if folders else path, str(path))
         genes, barcodes, values = counts.var[["gene_id"]], counts.obs_names, counts.X.data
     else:
-        table = pd.read_csv(path, sep="," if ".csv" in path.name else "\t", index_col=0)
+        with open_table(path) as handle:
+            table = pd.read_csv(handle, sep="," if ".csv" in path.name else "\t", index_col=0)
         genes, barcodes, values = pd.DataFrame(index=table.columns.astype(str)), table.index, table.to_numpy()
         if row.labels and not table.index.astype(str).isin(read_labels(row).index).any():
             genes, barcodes = pd.DataFrame(index=table.index.astype(str)), table.columns

@@ -10,6 +10,8 @@ from scipy.io import mmread
 
 from tissuemake.contracts import is_integer_counts
 from tissuemake.errors import InputError
+from tissuemake.hdf5_guard import check_hdf5
+from tissuemake.packed import open_table
 
 COUNT_LAYERS = ("counts", "raw_counts", "raw", "count", "umi", "spliced")
 TABLES = (".csv", ".tsv", ".txt")
@@ -55,6 +57,8 @@ def _read(path: Path) -> ad.AnnData:
     suffixes = path.name.removesuffix(".gz").lower()
     if path.is_dir():
         return _read_mtx(path)
+    if suffixes.endswith((".h5ad", ".h5")):
+        check_hdf5(path, f"The reference {path}")
     if suffixes.endswith(".h5ad"):
         return ad.read_h5ad(path)
     if suffixes.endswith(".h5"):
@@ -62,7 +66,8 @@ def _read(path: Path) -> ad.AnnData:
 
         return sc.read_10x_h5(path, gex_only=True)
     if suffixes.endswith(TABLES):
-        table = pd.read_csv(path, sep="," if suffixes.endswith(".csv") else "\t", index_col=0)
+        with open_table(path) as handle:
+            table = pd.read_csv(handle, sep="," if suffixes.endswith(".csv") else "\t", index_col=0)
         return ad.AnnData(
             sp.csr_matrix(table.to_numpy(np.float32)),
             obs=pd.DataFrame(index=table.index.astype(str)),
@@ -96,7 +101,8 @@ def _list(folder: Path, names: tuple[str, ...]) -> pd.DataFrame:
     for name in names:
         for path in (folder / f"{name}.gz", folder / name):
             if path.exists():
-                return pd.read_csv(path, sep="\t", header=None, dtype=str)
+                with open_table(path) as handle:
+                    return pd.read_csv(handle, sep="\t", header=None, dtype=str)
     raise ValueError(f"{names[0]} is missing in {folder}")
 
 
