@@ -89,6 +89,7 @@ def label_cells(
             else:
                 found[method] = largest_share(read_table(proportions[method], PROPORTIONS), record)
         table = assembled({name: doubted(own, sure) for name, own in found.items()}, spots.obs_names)
+        record["methods"] = asked
         record["unknown"] = {name: float((table[f"cell_type_{name}"] == UNKNOWN).mean()) for name in asked}
     write_table(table, output, CELL_TYPES, record)
 

@@ -127,7 +127,11 @@ def cell_types(d: dict) -> str:
         text += _weights(d, found)
     for record in step(d, "cell_types").values():
         sure = number(record.get("sure", 0.5))
-        text += f" Each {noun(d)[:-1]} got one type, or unknown below a confidence of {sure}."
+        first = next(iter(record.get("methods", ())), "transfer")
+        how = f"the largest share by {first}"
+        if first == "transfer":
+            how = "the one whose mean profile in the reference makes its counts most likely"
+        text += f" Each {noun(d)[:-1]} got one type, {how}, or unknown below a confidence of {sure}."
     return text.strip()
 
 
