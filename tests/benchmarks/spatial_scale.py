@@ -72,9 +72,7 @@ def peak_mb() -> float:
 
 
 def graph_of(filtered: Path) -> dict[str, float]:
-    """Cost of the neighbours alone; positions are read before, squidpy is imported before."""
-    import squidpy  # noqa: F401
-
+    """Cost of the neighbours alone; positions are read before."""
     from tissuemake.models.sagefm.graph import neighborhood_of
 
     cells = ad.read_h5ad(filtered)

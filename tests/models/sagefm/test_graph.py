@@ -1,8 +1,9 @@
-"""Who is whose neighbour: rings, radius, directions, holes, and the same answer from either search."""
+"""Who is whose neighbour: rings, radius, directions, holes, and the same answer as squidpy's."""
 
 import anndata as ad
 import numpy as np
 import pytest
+import squidpy as sq
 
 from tissuemake.models.sagefm import graph
 
@@ -115,20 +116,20 @@ def test_radius_takes_the_nearest_of_those_within():
     assert found.ring[there].max() == 2 and (found.ring[~there] == -1).all()
 
 
-def test_both_searches_agree(monkeypatch):
+def test_neighbours_are_those_of_squidpy_and_blocks_change_nothing(monkeypatch):
     positions = np.random.default_rng(0).uniform(0, 300, (700, 2))
-    small = graph.within_radius(positions, 50.0, 36)
-    monkeypatch.setattr(graph, "LARGEST_AT_ONCE", 100)
+    whole = graph.within_radius(positions, 1e4, 36)
+    bare = ad.AnnData(shape=(700, 0), obsm={"spatial": positions})
+    peer = sq.gr.spatial_neighbors_knn(bare, n_neighs=36, copy=True).connectivities
+    assert sets(whole) == [set(row) for row in peer.indices.reshape(700, 36).tolist()]
     monkeypatch.setattr(graph, "BLOCK", 150)
-    large = graph.within_radius(positions, 50.0, 36)
+    parted = graph.within_radius(positions, 1e4, 36)
     for name in ("index", "distance", "angle", "ring"):
-        assert np.array_equal(getattr(small, name), getattr(large, name)), name
+        assert np.array_equal(getattr(whole, name), getattr(parted, name)), name
 
 
-@pytest.mark.parametrize("largest", [0, 10_000])
-def test_observations_in_the_same_place(monkeypatch, largest):
+def test_observations_in_the_same_place():
     """Twins are neighbours at distance zero, also when there are more of them than places."""
-    monkeypatch.setattr(graph, "LARGEST_AT_ONCE", largest)
     positions = np.vstack([np.zeros((9, 2)), [[1.0, 0.0], [50.0, 0.0]]])
     found = graph.within_radius(positions, 2.0, 4)
     assert all(i not in others and len(others) == 4 for i, others in enumerate(sets(found)[:9]))

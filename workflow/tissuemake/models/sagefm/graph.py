@@ -14,8 +14,7 @@ RING_LIMITS = {"hexagonal": (1.37, 2.32, 3.23), "square": (1.71, 2.53, 3.38)}
 RING_SIZES = {"hexagonal": (6, 12, 18), "square": (8, 12, 16)}
 FIRST_SHELL = {"hexagonal": 6, "square": 4}
 MOST = 36
-# squidpy holds all edges several times over (float64 and int64); beyond this the same answer comes in blocks.
-LARGEST_AT_ONCE = 100_000
+# Rows at once: squidpy, which says the same, holds all edges several times over and takes seconds to load.
 BLOCK = 100_000
 
 
@@ -168,8 +167,7 @@ def nearest_within(positions: np.ndarray, radius_um: float, most: int) -> np.nda
     index = np.full((n, most), -1, dtype=np.int32)
     if reach < 1:
         return index
-    find = _with_squidpy if n <= LARGEST_AT_ONCE else _in_blocks
-    index[:, :reach] = find(positions, reach)
+    index[:, :reach] = _nearest(positions, reach)
     for start in range(0, n, BLOCK):
         block = index[start : start + BLOCK, :reach]
         distance = _offsets(positions, block, start)[0]
@@ -179,19 +177,8 @@ def nearest_within(positions: np.ndarray, radius_um: float, most: int) -> np.nda
     return index
 
 
-def _with_squidpy(positions: np.ndarray, k: int) -> np.ndarray:
-    """The k nearest others of each, by squidpy; (n, k), in the order of the sparse matrix."""
-    import squidpy as sq
-
-    n = len(positions)
-    bare = ad.AnnData(shape=(n, 0), obsm={"spatial": positions})
-    # Connectivities, because squidpy's distances lose whom stands in the very same place.
-    graph = sq.gr.spatial_neighbors_knn(bare, n_neighs=k, copy=True).connectivities
-    return graph.indices.reshape(n, k)
-
-
-def _in_blocks(positions: np.ndarray, k: int) -> np.ndarray:
-    """The same by one k-d tree, asked for a block at a time."""
+def _nearest(positions: np.ndarray, k: int) -> np.ndarray:
+    """The k nearest others of each, (n, k), by one k-d tree that is asked for a block at a time."""
     n = len(positions)
     tree = cKDTree(positions)
     index = np.empty((n, k), dtype=np.int32)
