@@ -26,7 +26,7 @@ def deliver(toy: Toy, report, output):
         report=report,
         check=toy.check,
         row=toy.row,
-        inputs=[toy.check, toy.folder / "statistics"],
+        inputs=[toy.check, toy.folder / "statistics", toy.check],
         config={"seed": 1},
         output=output,
     )

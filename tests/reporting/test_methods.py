@@ -2,6 +2,9 @@
 
 import copy
 
+import anndata as ad
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -10,7 +13,7 @@ from reporting.toy_tissue import SAMPLE, Toy
 from tissuemake import files
 from tissuemake.cli.options import app
 from tissuemake.errors import InputError
-from tissuemake.reporting.decisions import PARTS, differences, read_decisions
+from tissuemake.reporting.decisions import PARTS, decisions, differences, read_decisions
 from tissuemake.reporting.licences import commercial_use
 from tissuemake.reporting.methods import SECTIONS, known_citations, markdown, methods
 from tissuemake.reporting.sample_page import report_sample
@@ -48,6 +51,15 @@ def test_decisions_hold_thresholds_their_source_and_what_was_dropped(decided):
     assert decided["reference"]["facts"]["fingerprint"] == "abc"
     assert decided["domains"]["pca"] == 3
     assert decided["seeds"] == [1]
+
+
+def test_a_spot_with_two_reasons_counts_under_both():
+    adata = ad.AnnData(np.zeros((2, 3), np.float32))
+    adata.uns["dropped"] = pd.DataFrame({"reason": ["few counts; few genes", "few counts", "off tissue"]})
+    adata.uns["tissuemake"] = {"assay": "visium"}
+    cut = decisions("s", adata, check={}, records={}, domains=pd.DataFrame())["filter"]
+    assert cut["dropped"] == {"few counts": 2, "few genes": 1, "off tissue": 1}
+    assert (cut["n_kept"], cut["n_dropped"]) == (2, 3)
 
 
 def test_decisions_name_methods_and_weights_not_times(decided, imaged):

@@ -183,7 +183,10 @@ def deliver_sample(
         "models": {method: summary(read_model(folder)) for method, folder in (models or {}).items()},
         "encoders": encoders,
         "notices": [*notices(encoders), *library_notices(records)],
-        "inputs": [_entry(path) for given in inputs for path in _files_of(Path(given))],
+        # An image that is named by itself and lies in the vendor's folder as well is hashed once: slides are large.
+        "inputs": [
+            _entry(path) for path in dict.fromkeys(p for given in inputs for p in _files_of(Path(given)))
+        ],
         "intermediate": [_entry(Path(path)) for path in between],
         "outputs": [_entry(path, output) for path in outputs],
         "how_to_open": how_to_open(sample, adata),
