@@ -48,6 +48,7 @@ def test_outliers_do_not_move_the_limits():
 def test_shares_have_no_lower_limit_and_end_at_all():
     _, low, high = draw_limits(np.array([40.0, 45, 50, 55, 60, 62, 70, 90]), DROPPED)
     assert low == 0.0 and 90 < high <= 100
+    assert draw_limits(np.linspace(50, 52, 40), DROPPED)[1] == 0.0
     _, low, high = draw_limits(np.zeros(10), DROPPED)
     assert 0 < high < 1
 

@@ -12,6 +12,7 @@ import pytest
 
 from run_folder import ROOT, snakemake
 from tissuemake import contracts
+from tissuemake.reporting.quality_table import read_history
 
 pytestmark = pytest.mark.workflow
 SAMPLES = ("demo-visium", "demo-tumor", "demo-visium-hd", "demo-xenium")
@@ -148,6 +149,10 @@ def test_cohort_page_links_every_sample(demo):
     page = (demo / "results" / "report" / "index.html").read_text()
     for sample in SAMPLES:
         assert f"../samples/{sample}/report.html" in page
+        assert f'class="steps" data-sample="{sample}"' in page  # what its jobs cost, of Snakemake's benchmarks
+    quality = read_history([demo / "results" / "report" / "quality.tsv"])
+    assert list(quality["sample"]) == list(SAMPLES) and quality["median_counts"].notna().all()
+    assert len(list((demo / "results" / "report" / "multiqc").glob("*_mqc.json"))) == 3
 
 
 @pytest.mark.parametrize(
