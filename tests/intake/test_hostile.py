@@ -435,3 +435,37 @@ def test_a_parquet_of_more_rows_than_bytes_is_refused(tmp_path):
     with pytest.raises(InputError) as caught:
         open_reader(Sample("x", "visium", str(outs))).positions()
     assert caught.value.code == "decompression_bomb" and "200,000 rows" in caught.value.message
+
+
+# What vendors and sheets say of themselves.
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+def test_html_in_metadata_is_text_in_the_page_and_formulas_are_text_in_tables(tmp_path):
+    """Software and chemistry as the matrix states them; tissue and donor as the sheet does."""
+    from tissuemake.quality.check import check_sample
+    from tissuemake.reporting.cohort_page import report_cohort
+
+    outs = Path(whole_folders.visium(tmp_path / "vendor")["path"])
+    with h5py.File(outs / MATRIX, "a") as handle:
+        handle.attrs["software_version"] = handle.attrs["chemistry_description"] = SCRIPT
+    row = Sample("sample", "visium", str(outs), tissue=f"=cmd|'{SCRIPT}'!A0", donor="@SUM(1)")
+    check_sample(row, tmp_path / "check.json")
+    assert SCRIPT in (tmp_path / "check.json").read_text()
+    page, table = tmp_path / "report" / "index.html", tmp_path / "report" / "quality.tsv"
+    report_cohort(
+        checks={"sample": tmp_path / "check.json"}, rejected={}, rows={"sample": row.as_dict()}, evaluations=[],
+        filtered={}, proportions={}, imputed={}, domains={}, output=page, quality=table,
+    )  # fmt: skip
+    assert "<script>alert" not in page.read_text()
+    cells = table.read_text().splitlines()[1].split("\t")
+    assert any(cell.startswith("'=cmd") for cell in cells) and "'@SUM(1)" in cells
+    assert not any(cell.startswith(("=", "@")) for cell in cells)
+
+
+def test_groups_of_cells_for_a_spreadsheet_hold_no_formula(tmp_path):
+    from tissuemake.delimited import no_formula
+
+    given = pd.Series(["=1+1", "+1", "-1", "@x", "T cell", "a=b", ""])
+    assert list(no_formula(given)) == ["'=1+1", "'+1", "'-1", "'@x", "T cell", "a=b", ""]

@@ -39,6 +39,11 @@ def read_delimited(path: str | Path, **options: object) -> pd.DataFrame:
         raise OSError(f"damaged gzip: {error}") from error
 
 
+def no_formula(texts: pd.Series) -> pd.Series:
+    """Text for a table that somebody opens in a spreadsheet: what it would run as a formula begins with ``'``."""
+    return texts.where(~texts.astype(str).str.match(r"[=+\-@\t\r]"), "'" + texts.astype(str))
+
+
 def read_columns(path: str | Path, columns: tuple[str, ...], what: str, key: str) -> pd.DataFrame:
     """Read a person's table of text that must have `columns`.
 

@@ -6,6 +6,7 @@ import anndata as ad
 import pandas as pd
 
 from tissuemake import files
+from tissuemake.delimited import no_formula
 from tissuemake.reporting import vitessce
 from tissuemake.reporting.spatialdata_zarr import are_circles
 
@@ -22,7 +23,7 @@ def write_views(sample: str, adata: ad.AnnData, output: Path) -> list[Path]:
     groups = explorer_groups(adata)
     for name, table in groups.items():
         with files.atomic(output / EXPLORER.format(name)) as partial:
-            table.to_csv(partial, index=False)
+            table.apply(no_formula).to_csv(partial, index=False)
     return [config, *(output / EXPLORER.format(name) for name in groups)]
 
 

@@ -7,7 +7,7 @@ import anndata as ad
 import pandas as pd
 
 from tissuemake import files
-from tissuemake.delimited import read_columns
+from tissuemake.delimited import no_formula, read_columns
 
 # What stands in ``quality.tsv``, in this order. Text first; a number that was not measured is an empty cell.
 TEXTS = (
@@ -100,7 +100,9 @@ def as_table(rows: list[dict]) -> pd.DataFrame:
 
 def write_quality(table: pd.DataFrame, output: str | Path) -> None:
     """Write ``quality.tsv``."""
-    one_line = table.assign(**{name: table[name].str.replace(r"\s+", " ", regex=True) for name in TEXTS})
+    one_line = table.assign(
+        **{name: no_formula(table[name].str.replace(r"\s+", " ", regex=True)) for name in TEXTS}
+    )
     files.write_text(one_line.to_csv(sep="\t", index=False, float_format="%.6g", lineterminator="\n"), output)
 
 
