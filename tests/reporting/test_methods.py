@@ -98,7 +98,7 @@ def test_every_mark_is_cited_and_every_citation_is_marked(decided):
 
 def test_the_text_follows_what_ran(decided):
     text = markdown(decided)
-    assert "60 of 63 spots remained (few counts: 2, off tissue: 1)" in text
+    assert "60 of 62 spots remained (few counts: 2)" in text
     assert "fewer than 10 counts (from this sample's median" in text
     assert "of the reference 'atlas' (1,234 cells)" in text
     less = copy.deepcopy(decided)

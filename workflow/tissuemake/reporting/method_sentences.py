@@ -15,6 +15,7 @@ LIMITS = {
     "max_pct_mt": "more than {}% mitochondrial counts",
     "max_pct_control": "more than {}% control counts",
 }
+OFF_TISSUE = "off tissue"
 SOURCES = {
     "robust": "from this sample's median and median absolute deviation",
     "floor": "the least that the assay asks for",
@@ -94,16 +95,17 @@ def quality(d: dict) -> str:
         for name, limit in cut["thresholds"].items()
         if name in LIMITS
     ]
-    text = f"Of {things} under tissue those with {listed(limits)} were left out. " if limits else ""
+    text = f"Of the {things} under tissue, those with {listed(limits)} were left out. " if limits else ""
     local = cut["thresholds"].get("local_outlier_mads")
     if local:
         text += (
             f"So were {things} further than {number(local['value'])} median absolute deviations from the {things} "
             "around them in counts, genes or mitochondrial share [@spotsweeper]. "
         )
-    why = ", ".join(f"{reason}: {number(n)}" for reason, n in cut["dropped"].items())
-    of = cut.get("n_observations", cut["n_kept"] + cut["n_dropped"])
-    text += f"{number(cut['n_kept'])} of {number(of)} {things} remained{f' ({why})' if why else ''}"
+    dropped = {reason: n for reason, n in cut["dropped"].items() if reason != OFF_TISSUE}
+    why = ", ".join(f"{reason}: {number(n)}" for reason, n in dropped.items())
+    inside = cut.get("n_in_tissue", cut["n_kept"] + cut["n_dropped"] - cut["dropped"].get(OFF_TISSUE, 0))
+    text += f"{number(cut['n_kept'])} of {number(inside)} {things} remained{f' ({why})' if why else ''}"
     gone = cut.get("n_genes_without_counts")
     text += f"; {number(gone)} genes without counts were left out. " if gone else ". "
     norm = d["normalisation"]
