@@ -149,7 +149,7 @@ def test_cohort_page_links_every_sample(demo):
     page = (demo / "results" / "report" / "index.html").read_text()
     for sample in SAMPLES:
         assert f"../samples/{sample}/report.html" in page
-        assert f'class="steps" data-sample="{sample}"' in page  # what its jobs cost, of Snakemake's benchmarks
+        assert f'class="steps" data-sample="{sample}"' in page  # what its jobs cost
     quality = read_history([demo / "results" / "report" / "quality.tsv"])
     assert list(quality["sample"]) == list(SAMPLES) and quality["median_counts"].notna().all()
     assert len(list((demo / "results" / "report" / "multiqc").glob("*_mqc.json"))) == 3
