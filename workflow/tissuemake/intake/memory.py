@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tissuemake.errors import InputError
 from tissuemake.files import read_json, write_json
+from tissuemake.inbox import MEMORY
 from tissuemake.intake.candidates import Candidate
 
 FORMAT = 1
-MEMORY = Path("config") / "inbox.json"
 # How programs name what they have not finished copying.
 _RSYNC = re.compile(r"^\..+\.\w+\.(?=\w*[A-Z0-9])\w{6}$")
 PARTIAL = (".part", ".partial", ".crdownload", ".filepart", ".download", ".tmp", ".aria2", ".!ut")
