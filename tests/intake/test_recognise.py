@@ -11,9 +11,10 @@ import tifffile
 
 import whole_folders
 from dropped_sections import section
+from tissuemake.intake.beside import Beside
 from tissuemake.intake.candidates import find_candidates
 from tissuemake.intake.naming import propose_name, unique
-from tissuemake.intake.pictures import in_reach, is_picture
+from tissuemake.intake.pictures import is_picture
 from tissuemake.intake.scan import scan_inbox
 from tissuemake.intake.spot_tables import find_arrays, kind_of_table
 from tissuemake.intake.tissues import guess_tissue
@@ -118,7 +119,8 @@ def test_counts_find_their_spot_files_and_images_by_the_words_of_their_names(tmp
     assert spots == {"C3": "C3_selection.tsv", "D1": "D1_selection.tsv", "E9": ""} and not candidates
     assert set(tables.values()) == {"spots"}
     images = [each.entry for each in loose if is_picture(each.entry.path)]
-    assert {each.stem: len(in_reach(each, images, arrays)) for each in arrays} == {"C3": 1, "D1": 0, "E9": 0}
+    beside = Beside(images, arrays)
+    assert {each.stem: len(beside.of(each)) for each in arrays} == {"C3": 1, "D1": 0, "E9": 0}
 
 
 def test_an_image_that_the_positions_do_not_fit_is_not_proposed(tmp_path):

@@ -11,8 +11,6 @@ from tissuemake.ingest.alignment import read_alignment, to_image
 from tissuemake.ingest.base import Reader
 from tissuemake.ingest.images import image_size, load_image
 from tissuemake.intake.candidates import IMAGES, Candidate
-from tissuemake.intake.naming import GENERIC_FOLDERS
-from tissuemake.intake.spot_tables import kinship, stem
 from tissuemake.intake.walk import Entry
 
 # What vendors write themselves, and what no section was stained for.
@@ -21,7 +19,6 @@ VENDOR_IMAGES = (
     "*fiducial*", "*thumbnail*", "*overview*", "ch0*",
 )  # fmt: skip
 SAME_SIZE, COVERED, LEAST_SPAN = 0.01, 0.95, 0.3
-CLIMB = 2  # levels above a folder like `outs` or `counts`
 
 
 @dataclass(frozen=True)
@@ -37,38 +34,6 @@ def is_picture(path: Path) -> bool:
     """Whether a file may be a full-resolution image, from its name."""
     name = path.name.lower()
     return name.endswith(IMAGES) and not any(fnmatch.fnmatch(name, pattern) for pattern in VENDOR_IMAGES)
-
-
-def in_reach(candidate: Candidate, pictures: list[Entry], others: list[Candidate]) -> list[Entry]:
-    """Images in the sample's own folder, in a folder beside or below it, if they are not rather another's."""
-    home, places = candidate.home, {candidate.home}
-    for _ in range(CLIMB):
-        if home.name.lower() in GENERIC_FOLDERS:
-            home = home.parent
-            places.add(home)
-    near = [entry for entry in pictures if {entry.path.parent, entry.path.parent.parent} & places]
-    beside = [
-        entry
-        for entry in pictures
-        if entry.path.parent.parent == home.parent or entry.path.parent == home.parent
-    ]
-    own = _name(candidate, home)
-    rivals = [other for other in others if other is not candidate]
-    alone = not any(other.home.is_relative_to(home) for other in rivals)
-    found = [entry for entry in near if alone or _is_closest(own, entry, candidate, rivals)]
-    found += [entry for entry in beside if entry not in near and _is_closest(own, entry, candidate, rivals)]
-    return found
-
-
-def _name(candidate: Candidate, home: Path) -> str:
-    return candidate.stem or home.name
-
-
-def _is_closest(own: str, entry: Entry, candidate: Candidate, rivals: list[Candidate]) -> bool:
-    """Whether the image's name shares more with this sample than with any other nearby."""
-    score = kinship(own, stem(entry.path))
-    others = [kinship(_name(rival, rival.home), stem(entry.path)) for rival in rivals]
-    return score > 0 and score > max(others, default=0)
 
 
 def choose(candidate: Candidate, reader: Reader, pictures: list[Entry]) -> Picture:

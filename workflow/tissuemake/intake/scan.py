@@ -11,6 +11,7 @@ import yaml
 from tissuemake.errors import InputError
 from tissuemake.ingest import open_reader
 from tissuemake.ingest.counts import check_counts
+from tissuemake.intake.beside import Beside
 from tissuemake.intake.candidates import Candidate, find_candidates
 from tissuemake.intake.identity import identify
 from tissuemake.intake.known_rows import KnownRows, located
@@ -26,7 +27,7 @@ from tissuemake.intake.outcomes import (
     unexpected,
     without_coordinates,
 )
-from tissuemake.intake.pictures import choose, in_reach, is_picture
+from tissuemake.intake.pictures import choose, is_picture
 from tissuemake.intake.propose import Profiles, propose
 from tissuemake.intake.sheet import append_rows, read_sheet
 from tissuemake.intake.spot_tables import find_arrays
@@ -94,12 +95,12 @@ class _Scan:
         arrays, tables = find_arrays(loose)
         candidates = sorted([*candidates, *arrays], key=lambda candidate: str(candidate.path))
         images = [found.entry for found in loose] + [e for c in candidates for e in c.loose()]
-        images = [entry for entry in images if is_picture(entry.path)]
+        beside = Beside([entry for entry in images if is_picture(entry.path)], candidates)
         reading = self.rows.reading(candidates)
         owned = {entry.path for array in arrays for entry in array.entries} | self.rows.files
         result = ScanResult()
         for candidate in candidates:
-            reach = in_reach(candidate, images, candidates)
+            reach = beside.of(candidate)
             outcome = self._judge(candidate, reading.get(candidate.path, ""), reach)
             result.add(outcome)
             self._remember(candidate, outcome)

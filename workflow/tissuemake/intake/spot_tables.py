@@ -3,6 +3,7 @@
 import gzip
 import re
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 from tissuemake.ingest.spatial_transcriptomics import SPOT_NAME
@@ -25,9 +26,10 @@ def stem(path: Path) -> str:
     return name.rsplit(".", 1)[0] if "." in name[1:] else name
 
 
-def words(text: str) -> list[str]:
+@lru_cache(maxsize=1 << 16)
+def words(text: str) -> tuple[str, ...]:
     """Parts of a name that say whose it is, in their order."""
-    return [word for word in re.split(r"[^a-z0-9]+", text.lower()) if word and word not in GENERIC]
+    return tuple(word for word in re.split(r"[^a-z0-9]+", text.lower()) if word and word not in GENERIC)
 
 
 def kinship(of: str, other: str) -> int:
