@@ -8,6 +8,7 @@ import pytest
 from reporting.made_up_cohort import made_up_quality
 from tissuemake.reporting.batch_section import batch_section
 from tissuemake.reporting.batches import PROFILE, batch_effects, ways
+from tissuemake.reporting.pseudobulk import principal_axes
 from tissuemake.reporting.quality_table import as_table
 
 
@@ -97,6 +98,16 @@ def test_profiles_part_by_slide_and_are_drawn(tmp_path):
     assert effect.share > 0.8 and effect.p < 0.05
     assert part["by"] == "slide" and len(part["keys"]) == 3
     assert str(part["figure"]).count('class="place"') == 12
+
+
+def test_axes_are_the_principal_ones():
+    values = np.random.default_rng(0).normal(0, np.linspace(3, 1, 40), (15, 40))
+    places, variance = principal_axes(pd.DataFrame(values))
+    left, size, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
+    np.testing.assert_allclose(
+        np.abs(places.to_numpy()[:, :3]), np.abs(left * size)[:, :3], rtol=1e-3, atol=1e-3
+    )
+    np.testing.assert_allclose(variance[:3], (size**2 / (size**2).sum())[:3], rtol=1e-3)
 
 
 def test_profiles_are_not_read_for_few_samples_or_from_old_files(tmp_path):

@@ -52,7 +52,9 @@ def principal_axes(profiles: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """Return where each section stands on the principal axes of the most variable genes, and what variance each has."""
     values = profiles.to_numpy(np.float32)
     kept = np.argsort(-values.var(axis=0))[:GENES]
-    values = values[:, kept] - values[:, kept].mean(axis=0)
-    left, size, _ = np.linalg.svd(values, full_matrices=False)
-    variance = size**2 / max(float((size**2).sum()), 1e-12)
-    return pd.DataFrame(left[:, :AXES] * size[:AXES], index=profiles.index), variance[:AXES]
+    values = (values[:, kept] - values[:, kept].mean(axis=0)).astype(float)
+    # Sections are fewer than genes: the products of sections are the smaller way to the same axes.
+    size, axes = np.linalg.eigh(values @ values.T)
+    size, axes = np.maximum(size[::-1], 0.0), axes[:, ::-1]
+    places = axes[:, :AXES] * np.sqrt(size[:AXES])
+    return pd.DataFrame(places, index=profiles.index), size[:AXES] / max(float(size.sum()), 1e-12)
