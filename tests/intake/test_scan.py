@@ -140,6 +140,31 @@ def test_what_still_grows_waits(inbox, run):
     assert [outcome.sample for outcome in scan(inbox, run).taken] == ["growing"]
 
 
+def test_a_sample_waits_for_the_image_beside_it(inbox, run, monkeypatch):
+    """The counts are an hour old; the scanner's file came just now, and lies in a folder of its own."""
+    section(inbox / "week47" / "S12345", 1)
+    (inbox / "week47" / "slides").mkdir()
+    image = (inbox / "week47" / "S12345" / "slide.tif").rename(inbox / "week47" / "slides" / "S12345.tif")
+    fresh = image.stat().st_ino
+    monkeypatch.setattr("tissuemake.intake.scan.time.time", lambda: 3600.0)
+    monkeypatch.setattr("tissuemake.intake.walk.changed", lambda about: 3500.0 * (about.st_ino == fresh))
+    (waiting,) = scan(inbox, run, settle=300).waiting
+    assert "The image S12345.tif beside it changed 100 s ago" in waiting.message
+    (taken,) = scan(inbox, run, settle=50).taken
+    assert taken.row["image"] == str(image)
+
+
+def test_an_image_cut_short_leaves_its_sample_out(inbox, run):
+    section(inbox / "short", 1)
+    slide = inbox / "short" / "slide.tif"
+    whole = slide.read_bytes()
+    slide.write_bytes(whole[:-2000])
+    (left,) = scan(inbox, run).left_out
+    assert left.code == "corrupt_slide" and "slide.tif" in left.message
+    slide.write_bytes(whole)
+    assert [outcome.row["image"] for outcome in scan(inbox, run).taken] == [str(slide)]
+
+
 def test_times_ahead_of_the_clock_are_settled_by_two_scans(inbox, run, monkeypatch):
     section(inbox / "ahead", 1)
     clock = [0.0]  # long before any file

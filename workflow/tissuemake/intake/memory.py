@@ -11,8 +11,10 @@ from tissuemake.errors import InputError
 from tissuemake.files import read_json, write_json
 from tissuemake.inbox import MEMORY
 from tissuemake.intake.candidates import Candidate
+from tissuemake.intake.walk import Entry
 
 FORMAT = 1
+LATER = "Nothing to do: it is taken by a later scan, once it stopped growing."
 # How programs name what they have not finished copying.
 _RSYNC = re.compile(r"^\..+\.\w+\.(?=\w*[A-Z0-9])\w{6}$")
 PARTIAL = (".part", ".partial", ".crdownload", ".filepart", ".download", ".tmp", ".aria2", ".!ut")
@@ -89,39 +91,40 @@ def size_of(candidate: Candidate) -> dict[str, float]:
     }
 
 
-def why_unsettled(candidate: Candidate, before: dict, now: float, settle: float) -> InputError | None:
-    """Why a candidate may still be growing, or None.
+def why_unsettled(
+    candidate: Candidate, images: list[Entry], before: dict, now: float, settle: float
+) -> InputError | None:
+    """Why a candidate, or one of the `images` in its reach, may still be growing, or None.
 
     It has settled when nothing in it changed for `settle` seconds by the files' own times (those that a copy
     cannot set back), or when it is what a scan at least as long ago saw.
     """
-    remedy = "Nothing to do: it is taken by a later scan, once it stopped growing."
     partial = [entry.path.name for entry in candidate.entries if _is_partial(entry.path.name)]
     if partial:
-        return InputError("copying", f"{partial[0]} is a copy under way.", remedy)
-    size = size_of(candidate)
-    if now - size["changed"] >= settle:
+        return InputError("copying", f"{partial[0]} is a copy under way.", LATER)
+    why = _why_growing(size_of(candidate), before, now, settle)
+    fresh = [image for image in images if 0 <= now - image.changed < settle]
+    if why is None and fresh:
+        return _young(f"The image {fresh[0].path.name} beside it", now - fresh[0].changed, settle)
+    return why
+
+
+def _why_growing(size: dict, before: dict, now: float, settle: float) -> InputError | None:
+    age = now - size["changed"]
+    if age >= settle:
         return None
-    if all(before.get("size", {}).get(key) == value for key, value in size.items()):
-        return None if now - before.get("since", now) >= settle else _young(size, now, settle, remedy)
-    if before.get("size"):
-        grown = size["bytes"] - before["size"]["bytes"]
-        return InputError(
-            "growing",
-            f"It changed since the last scan ({size['files']} files, {size['bytes'] / 1e6:,.1f} MB, "
-            f"{grown / 1e6:+,.1f} MB).",
-            remedy,
-        )
-    return _young(size, now, settle, remedy)
+    if before.get("size") == size:
+        return None if now - before.get("since", now) >= settle else _young("It", age, settle)
+    if not before.get("size"):
+        return _young("It", age, settle)
+    grown = (size["bytes"] - before["size"]["bytes"]) / 1e6
+    now_has = f"{size['files']} files, {size['bytes'] / 1e6:,.1f} MB, {grown:+,.1f} MB"
+    return InputError("growing", f"It changed since the last scan ({now_has}).", LATER)
 
 
-def _young(size: dict, now: float, settle: float, remedy: str) -> InputError:
-    age = max(now - size["changed"], 0)
-    return InputError(
-        "just_arrived",
-        f"It changed {age:.0f} s ago; it must rest for {settle:.0f} s before it is taken.",
-        remedy,
-    )
+def _young(what: str, age: float, settle: float) -> InputError:
+    message = f"{what} changed {max(age, 0):.0f} s ago; it must rest for {settle:.0f} s before it is taken."
+    return InputError("just_arrived", message, LATER)
 
 
 def _is_partial(name: str) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tifffile
 
 from tissuemake.errors import InputError
 from tissuemake.ingest.alignment import read_alignment, to_image
@@ -12,6 +13,7 @@ from tissuemake.ingest.base import Reader
 from tissuemake.ingest.images import image_size, load_image
 from tissuemake.intake.candidates import IMAGES, Candidate
 from tissuemake.intake.walk import Entry
+from tissuemake.quality.slide_checks import check_slide
 
 # What vendors write themselves, and what no section was stained for.
 VENDOR_IMAGES = (
@@ -55,6 +57,8 @@ def choose(candidate: Candidate, reader: Reader, pictures: list[Entry]) -> Pictu
     if len(fit) > 1:
         names = ", ".join(path.name for path in fit)
         return Picture(why=f"{len(fit)} images fit ({names}); fill the column image with one of them")
+    if fit:
+        refuse_damaged(reader.row.sample, fit[0])
     return Picture(image=str(fit[0]) if fit else "", why="" if fit else "; ".join(why))
 
 
@@ -116,7 +120,29 @@ def _aligned(candidate: Candidate, reader: Reader, pictures: list[Entry]) -> Pic
         reason = error.message
     if reason:
         return Picture(why=f"{image.name} was not taken for its image: {reason}")
+    refuse_damaged(reader.row.sample, image)
     return Picture(str(image), str(alignment))
+
+
+def refuse_damaged(sample: str, path: Path) -> None:
+    """Raise ``corrupt_slide`` for an image that cannot be read, or of which the end did not come.
+
+    The tiles of a TIFF may lie anywhere behind its header, so a copy cut short opens like a whole one.
+    """
+    check_slide(sample, path)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
+            pages += [level for page in pages for level in page.pages or ()]
+            ends = [max(np.add(page.dataoffsets, page.databytecounts), default=0) for page in pages]
+    except (tifffile.TiffFileError, ValueError, TypeError):
+        return  # no TIFF: it was read whole
+    if max(ends, default=0) > path.stat().st_size:
+        raise InputError(
+            "corrupt_slide",
+            f"Sample '{sample}': the image {path} ends at {path.stat().st_size:,} bytes, before its last tile.",
+            "Copy the file again from the scanner, or take it away to go on without it.",
+        )
 
 
 def _tables(folder: Path) -> list[Path]:

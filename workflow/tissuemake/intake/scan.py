@@ -124,7 +124,7 @@ class _Scan:
                 raise is_reference(self.atlases[candidate.path])
             if candidate.suspect:
                 raise next(iter(candidate.suspect.values()))
-            waits = why_unsettled(candidate, before, self.now, self.settle)
+            waits = why_unsettled(candidate, images, before, self.now, self.settle)
             if waits is not None:
                 return outcome.explained(waits, state="waiting")
             if same_size and (before["state"] in ("taken", "known") or before.get("code") == "removed"):

@@ -126,7 +126,7 @@ class _Walk:
                 else:
                     found.folders[child.name] = self.folder(path, depth + 1)
         elif stat.S_ISREG(about.st_mode):
-            found.files[child.name] = Entry(path, about.st_size, max(about.st_mtime, about.st_ctime))
+            found.files[child.name] = Entry(path, about.st_size, changed(about))
         else:
             found.refused[path] = InputError(
                 "no_plain_file",
@@ -148,6 +148,11 @@ class _Walk:
             f"{path} is a link to {target}, outside of the inbox {self.root}.",
             "Put the file itself into the inbox, or add the row to the sheet by hand.",
         )
+
+
+def changed(about: os.stat_result) -> float:
+    """When a file last changed (s): its content, or its name and rights, which a copy cannot set back."""
+    return max(about.st_mtime, about.st_ctime)
 
 
 def unfit_name(name: str) -> InputError | None:
