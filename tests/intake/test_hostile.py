@@ -129,6 +129,23 @@ def test_a_pipe_and_a_tower_of_folders_do_not_hold_up_a_scan(inbox):
     assert sorted(scanned(inbox).values()) == ["no_plain_file", "too_deep"] and list(rows(inbox)) == ["fine"]
 
 
+@pytest.mark.parametrize("stated", ["../outside.tif", "/etc/passwd", "$HOME", 7, None])
+def test_a_bundle_that_states_an_image_outside_of_it_is_not_followed(tmp_path, stated):
+    bundle = Path(whole_folders.xenium(tmp_path, np.eye(3))["path"])
+    whole_folders.write_image(tmp_path / "outside.tif")
+    (bundle / "experiment.xenium").write_text(json.dumps({"images": {"morphology_focus_filepath": stated}}))
+    assert open_reader(Sample("x", "xenium", str(bundle))).morphology is None
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "7", '{"pixel_size": 0}', '{"pixel_size": "a"}', '{"pixel_size": NaN}']
+)
+def test_a_bundle_that_states_nonsense_is_refused(inbox, text):
+    bundle = Path(whole_folders.xenium(inbox / "sample", np.eye(3))["path"])
+    (bundle / "experiment.xenium").write_text(text)
+    assert scanned(inbox)["sample/bundle"] == "bad_experiment" and not rows(inbox)
+
+
 # HDF5 that reads other files, or unfolds out of nothing.
 
 

@@ -11,6 +11,7 @@ import tifffile
 
 import whole_folders
 from dropped_sections import section
+from tissuemake.ingest import open_reader
 from tissuemake.intake.beside import Beside
 from tissuemake.intake.candidates import find_candidates
 from tissuemake.intake.naming import propose_name, unique
@@ -19,6 +20,7 @@ from tissuemake.intake.scan import scan_inbox
 from tissuemake.intake.spot_tables import find_arrays, kind_of_table
 from tissuemake.intake.tissues import guess_tissue
 from tissuemake.intake.walk import walk_inbox
+from tissuemake.sheets import Sample
 
 
 def found(inbox: Path) -> dict[str, tuple[str, str]]:
@@ -72,6 +74,20 @@ def test_every_platform_is_found_at_any_depth(tmp_path):
         f"{prefix}/store.zarr": ("spatialdata", ""),
         f"{prefix}/packed.zarr.zip": ("spatialdata", ""),
     }
+
+
+def test_a_bundle_whose_files_carry_a_prefix_is_read(tmp_path):
+    """As GEO hands it out: ``GSM1_cells.parquet`` beside ``GSM1_cell_feature_matrix.h5``."""
+    bundle = Path(whole_folders.xenium(tmp_path / "GSM1", np.eye(3))["path"])
+    (bundle / "experiment.xenium").write_text('{"pixel_size": 0.5}')
+    for path in list(bundle.iterdir()):
+        path.rename(bundle / f"GSM1_{path.name}")
+    assert found(tmp_path) == {"GSM1/bundle": ("xenium", "")}
+    reader = open_reader(Sample("x", "xenium", str(bundle)))
+    assert reader.microns_per_pixel() == 0.5 and len(reader.read()) == 36 and len(reader.files()) == 3
+    (bundle / "GSM2_cells.parquet").touch()
+    (bundle / "GSM2_cell_feature_matrix.h5").touch()
+    assert "GSM1/bundle" not in found(tmp_path)
 
 
 SPOTS = "x\ty\tnew_x\tnew_y\tpixel_x\tpixel_y\tselected\n3\t4\t3.1\t4.1\t310\t410\t1\n5\t6\t5.1\t6.1\t510\t610\t1\n"

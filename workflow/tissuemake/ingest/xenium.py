@@ -39,6 +39,7 @@ class XeniumReader(Reader):
     def __init__(self, row: Sample) -> None:
         super().__init__(row)
         self.bundle = find_bundle(Path(row.path), row.sample)
+        self.prefix = bundle_prefix(self.bundle) or ""
         self.experiment = self._read_experiment()
         version = str(self.experiment.get("analysis_sw_version", ""))
         self.software = version.replace("xenium-", "Xenium Onboard Analysis ")
@@ -48,11 +49,12 @@ class XeniumReader(Reader):
         self.organism_stated = {"human": "human", "mouse": "mouse"}.get(
             str(self.experiment.get("panel_organism", "")).lower(), ""
         )
-        self.pixel_size = float(self.experiment.get("pixel_size", PIXEL_SIZE_UM))
+        self.pixel_size = self._stated_pixel_size()
         self.matrix = self._find_matrix()
-        self.cells = xenium_tables.find_table(self.bundle, "cells")
-        self.boundaries = xenium_tables.find_table(self.bundle, "cell_boundaries")
-        self.transcripts = xenium_tables.find_table(self.bundle, "transcripts")
+        self.cells, self.boundaries, self.transcripts = (
+            xenium_tables.find_table(self.bundle, f"{self.prefix}{name}")
+            for name in ("cells", "cell_boundaries", "transcripts")
+        )
         self._require()
         self.alignment_path = find_alignment(row, self.bundle) if row.image else None
         self.alignment = read_alignment(self.alignment_path, row.sample) if self.alignment_path else None
@@ -61,20 +63,36 @@ class XeniumReader(Reader):
         self.layout = self._describe()
 
     def _read_experiment(self) -> dict:
-        path = self.bundle / "experiment.xenium"
+        path = self._own("experiment.xenium")
         if not path.is_file():
             return {}
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            stated = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise InputError(
-                "bad_experiment",
-                self.where(path) + f" is not readable JSON ({error}).",
-                "Copy it again from the instrument's output, or remove it.",
-            ) from error
+            raise self._bad_experiment(f"is not readable JSON ({error})") from error
+        if not isinstance(stated, dict):
+            raise self._bad_experiment("is no JSON object")
+        return stated
+
+    def _stated_pixel_size(self) -> float:
+        stated = self.experiment.get("pixel_size", PIXEL_SIZE_UM)
+        if not isinstance(stated, int | float) or not 0.01 <= stated <= 1000:
+            raise self._bad_experiment(f"says a pixel_size of {stated!r}, which is no size in µm")
+        return float(stated)
+
+    def _bad_experiment(self, what: str) -> InputError:
+        return InputError(
+            "bad_experiment",
+            f"{self.where(self._own('experiment.xenium'))} {what}.",
+            "Copy it again from the instrument's output, or remove it.",
+        )
+
+    def _own(self, name: str) -> Path:
+        """A file of the bundle, under the prefix that its files carry."""
+        return self.bundle / f"{self.prefix}{name}"
 
     def _find_matrix(self) -> Path | None:
-        candidates = (self.bundle / "cell_feature_matrix.h5", self.bundle / "cell_feature_matrix")
+        candidates = (self._own("cell_feature_matrix.h5"), self._own("cell_feature_matrix"))
         return next((path for path in candidates if path.exists()), None)
 
     def _require(self) -> None:
@@ -92,9 +110,13 @@ class XeniumReader(Reader):
             )
 
     def _find_morphology(self) -> Path | None:
-        stated = self.experiment.get("images", {}).get("morphology_focus_filepath", "")
-        candidates = [self.bundle / name for name in (stated, *MORPHOLOGY) if name]
-        return next((path for path in candidates if path.is_file()), None)
+        images = self.experiment.get("images")
+        stated = images.get("morphology_focus_filepath") if isinstance(images, dict) else None
+        names = [stated] if isinstance(stated, str) and stated else []
+        candidates = [self.bundle / name for name in names + [self.prefix + name for name in MORPHOLOGY]]
+        # What a bundle states of itself is not followed out of it.
+        inside = [path for path in candidates if path.resolve().is_relative_to(self.bundle.resolve())]
+        return next((path for path in inside if path.is_file()), None)
 
     def _describe(self) -> str:
         source = "counted from transcripts" if self.matrix is None else f"{self.matrix.name}"
@@ -113,7 +135,7 @@ class XeniumReader(Reader):
 
     @cached_property
     def _from_transcripts(self) -> tuple[ad.AnnData, pd.DataFrame]:
-        panel = self.bundle / "gene_panel.json"
+        panel = self._own("gene_panel.json")
         return transcript_counts(self.transcripts, panel, self.where(self.transcripts))
 
     def positions_um(self) -> pd.DataFrame:
@@ -172,7 +194,7 @@ class XeniumReader(Reader):
         tables = [self.cells] if self.cells else [self.boundaries, self.transcripts]
         tables += [self.transcripts] if self.matrix is None else []
         matrix = ten_x.matrix_files(self.matrix) if self.matrix else []
-        single = [self.bundle / "experiment.xenium", *tables, self.alignment_path, self.morphology]
+        single = [self._own("experiment.xenium"), *tables, self.alignment_path, self.morphology]
         return [*matrix, *dict.fromkeys(path for path in single if path and path.is_file())]
 
 
@@ -207,9 +229,24 @@ def find_bundle(path: Path, sample: str) -> Path:
 
 def is_bundle(folder: Path) -> bool:
     """Whether Xenium's files lie directly in `folder`."""
-    if not folder.is_dir():
-        return False
+    return folder.is_dir() and bundle_prefix(folder) is not None
+
+
+def bundle_prefix(folder: Path) -> str | None:
+    """What stands before the names of a bundle's files: nothing, or as archives hand them out, a sample's name.
+
+    None where `folder` holds no bundle, or files of several.
+    """
     names = {child.name.split(".")[0] for child in folder.iterdir()}
-    return bool(names & {"cell_feature_matrix", "experiment", "transcripts"}) and bool(
-        names & {"cells", "transcripts", "cell_boundaries", "cell_feature_matrix"}
-    )
+    if names & {"cell_feature_matrix", "experiment", "transcripts"} and names & {
+        "cells",
+        "transcripts",
+        "cell_boundaries",
+        "cell_feature_matrix",
+    }:
+        return ""
+    matrices = {
+        name.removesuffix("cell_feature_matrix") for name in names if name.endswith("_cell_feature_matrix")
+    }
+    prefixes = [prefix for prefix in matrices if f"{prefix}cells" in names]
+    return prefixes[0] if len(prefixes) == 1 else None
