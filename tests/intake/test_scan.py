@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import whole_folders
 from dropped_sections import section
+from tissuemake.cli import app
 from tissuemake.errors import InputError
 from tissuemake.files import read_json
 from tissuemake.intake import scan_inbox
@@ -245,3 +247,25 @@ def test_an_inbox_that_is_not_there_is_an_error(tmp_path, run):
     with pytest.raises(InputError) as caught:
         scan(tmp_path / "nowhere", run)
     assert caught.value.code == "missing_inbox"
+
+
+def test_the_command_prints_a_table_and_its_status_says_whether_anything_was_read(inbox, run):
+    def command(*arguments: str):
+        return CliRunner().invoke(app, ["scan", str(inbox), "--run", str(run), "--settle", "0", *arguments])
+
+    bad = section(inbox / "damaged", 1) / "filtered_feature_bc_matrix.h5"
+    bad.write_bytes(b"nothing")
+    shown = command()
+    assert shown.exit_code == 1 and "left out  damaged/outs" in shown.output
+    assert "unreadable_matrix: " in shown.output and "remedy: " in shown.output
+    section(inbox / "whole", 2)
+    shown = command("--dry-run")
+    assert shown.exit_code == 0 and "taken     whole/outs\n          as whole (visium)" in shown.output
+    assert "organism human, sure: Ensembl ids" in shown.output and "image whole/slide.tif" in shown.output
+    assert (
+        "1 taken, 0 waiting, 1 left out, 0 known already" in shown.output
+        and "nothing written" in shown.output
+    )
+    assert not sheet(run).exists()
+    assert command().exit_code == 0 and sheet(run).exists()
+    assert "0 taken, 0 waiting, 1 left out, 1 known already" in command().output
