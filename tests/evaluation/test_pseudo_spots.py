@@ -152,7 +152,9 @@ def test_the_method_that_knows_is_to_be_trusted(cells, tmp_path):
 
 def test_a_method_no_better_than_the_mean_is_said_to_be(cells, tmp_path):
     table = scored(cells, tmp_path)
-    assert not verdict(table[table["method"] != "good"])["useful"]
+    rest = table[table["method"] != "good"]
+    assert not verdict(rest)["useful"]
+    assert verdicts(rest)[0].startswith("hexagonal, 100% of the panel: trust none: the best is poor")
 
 
 def test_names_of_spots_hold_lattice_and_panel():

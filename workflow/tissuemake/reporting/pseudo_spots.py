@@ -51,13 +51,13 @@ def verdicts(table: pd.DataFrame) -> list[str]:
 
 def said(found: dict) -> str:
     """A verdict as a sentence."""
-    level = f"; not told apart from it: {', '.join(found['level'])}" if found["level"] else ""
-    beside = "below" if found["useful"] else "not below"
-    return (
-        f"trust {found['method']} (r {found['pearson']:.2f}, 95% interval {found['low']:.2f} to "
-        f"{found['high']:.2f}{level}). "
-        f"Its error of {found['rmse']:.3f} is {beside} the best baseline's {found['baseline_rmse']:.3f}."
-    )
+    how = f"r {found['pearson']:.2f}, 95% interval {found['low']:.2f} to {found['high']:.2f}"
+    if found["level"]:
+        how += f"; not told apart from it: {', '.join(found['level'])}"
+    errors = f"an error of {found['rmse']:.3f} against {found['baseline_rmse']:.3f} of the best baseline"
+    if found["useful"]:
+        return f"trust {found['method']} ({how}): {errors}."
+    return f"trust none: the best is {found['method']} ({how}), with {errors}."
 
 
 def pseudo_spots_section(table: pd.DataFrame | None) -> dict | None:
@@ -72,7 +72,7 @@ def pseudo_spots_section(table: pd.DataFrame | None) -> dict | None:
             {
                 "lattice": str(lattice),
                 "panels": [f"{panel:.0%}" for panel in panels],
-                "spots": [int(_value(part, None, "spots")) for part in by_panel.values()],
+                "spots": sorted({int(_value(part, None, "spots")) for part in by_panel.values()}),
                 "rows": _rows(own, by_panel),
                 "verdicts": [
                     f"With {panel:.0%} of the panel {said(verdict(part))}" for panel, part in by_panel.items()
