@@ -207,6 +207,7 @@ def test_the_licence_of_weights_shows(page):
 
 def test_tiles_of_no_use_are_counted(page, imaged):
     assert tile_flags(imaged.tiles) == {
+        "record": {},
         "tiles": 60,
         "kinds": {"spot": 58, "grid": 2},
         "flags": [
