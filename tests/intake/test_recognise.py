@@ -4,6 +4,7 @@ import gzip
 import shutil
 from pathlib import Path
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +19,7 @@ from tissuemake.intake.naming import propose_name, unique
 from tissuemake.intake.pictures import is_picture
 from tissuemake.intake.scan import scan_inbox
 from tissuemake.intake.spot_tables import find_arrays, kind_of_table
-from tissuemake.intake.tissues import guess_tissue
+from tissuemake.intake.tissues import MARKERS, guess_tissue
 from tissuemake.intake.walk import walk_inbox
 from tissuemake.sheets import Sample
 
@@ -226,3 +227,46 @@ def test_real_data_is_recognised_or_left_out_with_a_reason(data_dir, tmp_path):
     assert reasons["deconv_pairs/slideseq_rctd_vignette/puck"] == "unnamed_table"
     assert reasons["wsi"] == "image_alone" and all(outcome.message for outcome in result.left_out)
     assert not result.waiting
+
+
+def test_of_the_references_the_one_of_the_samples_tissue_is_proposed(tmp_path):
+    """A liver section, and atlases of a liver, of a pancreas and of a mouse's liver; all share most genes."""
+    markers = {"liver": MARKERS["liver"].split(), "pancreas": MARKERS["pancreas"].split()}
+    genes = [f"GENE{i}" for i in range(300)] + markers["liver"] + markers["pancreas"]
+
+    def write(path: Path, tissue: str, *, rename: str = "") -> Path:
+        rate = np.r_[
+            np.linspace(0.1, 8, 300), [20 if name in markers[tissue] else 0.01 for name in genes[300:]]
+        ]
+        names = [name.capitalize() for name in genes] if rename else genes
+        adata = ad.AnnData(
+            np.random.default_rng(len(tissue)).poisson(rate, (40, len(genes))).astype(np.float32)
+        )
+        adata.var_names = names
+        adata.obs["cell_type"] = [f"type{i % 2}" for i in range(40)]
+        adata.write_h5ad(path)
+        return path
+
+    (tmp_path / "run" / "config").mkdir(parents=True)
+    (tmp_path / "box").mkdir()
+    lines = ["reference\tpath\tlabel_key\torganism"]
+    for name, tissue, organism in (
+        ("of-pancreas", "pancreas", "human"), ("of-liver", "liver", "human"), ("of-mouse", "liver", "mouse")
+    ):  # fmt: skip
+        path = write(tmp_path / f"{name}.h5ad", tissue, rename="" if organism == "human" else "mouse")
+        lines.append(f"{name}\t{path}\tcell_type\t{organism}")
+    (tmp_path / "run" / "config" / "references.tsv").write_text("\n".join(lines) + "\n")
+    section = ad.read_h5ad(write(tmp_path / "box" / "section.h5ad", "liver"))
+    section.obsm["spatial"] = np.random.default_rng(0).uniform(0, 900, (40, 2))
+    section.write_h5ad(tmp_path / "box" / "section.h5ad")
+    write(tmp_path / "box" / "cells.h5ad", "pancreas")
+    result = scan_inbox(tmp_path / "box", tmp_path / "run", settle=0)
+    (taken,) = result.taken
+    assert {key: taken.row[key] for key in ("organism", "tissue", "reference")} == {
+        "organism": "human", "tissue": "liver", "reference": "of-liver"
+    }  # fmt: skip
+    assert (
+        taken.proposal["reference"]["sure"] == "sure"
+        and "correlates by" in taken.proposal["reference"]["why"]
+    )
+    assert [outcome.code for outcome in result.left_out] == ["no_coordinates"]

@@ -12,9 +12,10 @@ from dropped_sections import section
 from tissuemake.cli import app
 from tissuemake.errors import InputError
 from tissuemake.files import read_json
+from tissuemake.ingest import ingest_sample
 from tissuemake.intake import scan_inbox
 from tissuemake.intake.memory import one_scan_at_a_time
-from tissuemake.sheets import read_samples
+from tissuemake.sheets import Sample, read_samples
 
 
 @pytest.fixture
@@ -241,6 +242,19 @@ def test_a_sheet_that_a_person_must_mend_stops_the_scan(inbox, run):
     with pytest.raises(InputError) as caught:
         scan(inbox, run)
     assert caught.value.code == "unknown_column" and sheet(run).read_text() == "sample\tassay\tpaht\n"
+
+
+def test_runs_and_what_they_wrote_are_no_samples(inbox, run):
+    """The run itself may lie in the box, other runs may, and somebody may copy a result into it."""
+    section(inbox / "other-run" / "kept", 1)
+    (inbox / "other-run" / ".snakemake").mkdir()
+    row = Sample("x", "visium", str(section(run.parent / "elsewhere", 2)))
+    ingest_sample(row, inbox / "ingested.h5ad")
+    shutil.move(run, inbox / "run")
+    section(inbox / "run" / "results", 3)
+    result = scan(inbox, inbox / "run")
+    reasons = {Path(outcome.path).name: outcome.code for outcome in result.left_out}
+    assert reasons == {"other-run": "run_folder", "ingested.h5ad": "own_result"} and not result.taken
 
 
 def test_an_inbox_that_is_not_there_is_an_error(tmp_path, run):

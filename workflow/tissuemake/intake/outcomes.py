@@ -95,6 +95,15 @@ def is_reference(name: str) -> InputError:
     return InputError("reference", f"It is the reference {name} of this run.", "")
 
 
+def own_result(path: Path) -> InputError:
+    """Why what this workflow wrote is left out."""
+    return InputError(
+        "own_result",
+        f"{path.name} was written by tissuemake: a result, no instrument's output.",
+        "Nothing to do. If it is meant as a sample, add the row by hand.",
+    )
+
+
 def without_coordinates(path: Path) -> InputError:
     """Why an h5ad without places is left out."""
     return InputError(

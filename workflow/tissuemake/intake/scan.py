@@ -23,6 +23,7 @@ from tissuemake.intake.outcomes import (
     ScanResult,
     duplicate,
     is_reference,
+    own_result,
     removed,
     unexpected,
     without_coordinates,
@@ -144,6 +145,8 @@ class _Scan:
         name = own = propose_name(candidate.home, self.inbox, candidate.stem)
         row = Sample(name, candidate.assay, str(candidate.path), candidate.spots, candidate.bin_um)
         reader = open_reader(row)
+        if getattr(reader, "uns", {}).get("tissuemake"):
+            raise own_result(candidate.path)
         counts, stored = read_matrix(reader)
         check_counts(counts, reader.where(candidate.path))
         reader.join(counts, reader.positions())

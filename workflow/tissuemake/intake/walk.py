@@ -97,6 +97,11 @@ class _Walk:
                 "unreadable_folder", f"{path} cannot be read ({error}).", "Ask for the right to read it."
             )
             return found
+        if any(child.name == ".snakemake" for child in children):
+            found.refused[path] = InputError(
+                "run_folder", f"{path} is a run folder: it holds results, no instrument's output.", ""
+            )
+            return found
         for child in children:
             self.seen += 1
             if self.seen > MOST_FILES:
