@@ -41,16 +41,9 @@ class Cluster:
     def start(self, run: Path, *arguments: str, profile: str = "slurm") -> subprocess.Popen:
         """Start Snakemake in `run` as a user does; what it says goes into ``said.log`` there."""
         # Tests that run in the background ignore Ctrl-C, and so would what they start.
-        command = [
-            "env",
-            "--default-signal=INT",
-            SNAKEMAKE,
-            "--snakefile",
-            str(ROOT / "Snakefile"),
-            "--workflow-profile",
-            profile,
-        ]
-        command += ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "10", *arguments]
+        command = ["env", "--default-signal=INT", SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--workflow-profile", profile, "--slurm-init-seconds-before-status-checks", "5"]
+        command += ["--latency-wait", "10", *arguments]
         environment = {**os.environ, "REHEARSAL": "1", "OMP_NUM_THREADS": "1"}
         environment["PYTHONPATH"] = os.pathsep.join([str(HOOK), os.environ.get("PYTHONPATH", "")])
         with (run / "said.log").open("a") as said:
@@ -86,7 +79,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as held:
-        assert held.stdout.readline() == "up\n"
+        assert held.stdout.readline() == "up\n", "the cluster did not come up; what failed stands above"
         yield Cluster(folder)
 
 

@@ -11,12 +11,15 @@ install() {
   local wanted=(munge slurmctld slurmd slurm-client)
   dpkg -s "${wanted[@]}" >/dev/null 2>&1 && return
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq && apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
+  # A mirror that does not answer is given up soon: the tests are skipped then.
+  local patience=(-o Acquire::Retries=0 -o Acquire::http::Timeout=20)
+  apt-get update -qq "${patience[@]}" &&
+    apt-get install -y -qq --no-install-recommends "${patience[@]}" "${wanted[@]}" >/dev/null
 }
 
 hold() {
   # One cluster at a time: its ports and /etc/slurm are the host's.
-  exec 9>/run/lock/tissuemake-test-slurm && flock 9
+  mkdir -p /run/lock && exec 9>/run/lock/tissuemake-test-slurm && flock 9
   trap '' INT
   trap down EXIT
   up >&2 9>&-
