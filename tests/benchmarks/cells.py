@@ -4,8 +4,8 @@
 
 STARmap section 2 (465 cells typed by its authors) and a Xenium mouse brain (18,110 cells, no types), both with the
 motor cortex atlas. Prints the tables of CELLS.md. Beside `transfer`: the nearest cells of the atlas in shared
-components (15 neighbours, cosine, 30 components of log counts scaled by gene), a logistic regression on the same values of as many
-cells of each type, the largest share of NNLS, and the most frequent type.
+components (15 neighbours, cosine, 30 components of log counts scaled by gene), a logistic regression on the same
+values of as many cells of each type, the largest share of NNLS, and the most frequent type.
 """
 
 import argparse
