@@ -98,6 +98,16 @@ def _remote_references(page: str) -> str:
     )
 
 
+@pytest.mark.parametrize("sample", SHARE_TILES)
+def test_bins_and_cells_get_a_type_each(demo, sample):
+    scores = pd.read_parquet(demo / "results" / "evaluation" / "cell_types.parquet")
+    own = scores[scores["sample"] == sample].set_index(["method", "metric"])["value"]
+    # Of the bins of 8 µm that are mostly one type some hold more of a second one than of the first's molecules.
+    assert own["transfer", "accuracy_labelled"] > 0.9 > 0.5 > own["majority", "accuracy"]
+    obs = ad.read_h5ad(demo / "results" / "delivery" / sample / f"{sample}.h5ad", backed="r").obs
+    assert {"CL:0000057", "CL:0000236"} <= set(obs["cell_ontology_id"])
+
+
 def test_methods_beat_the_trivial_baselines_on_the_known_truth(demo):
     scores = pd.read_parquet(demo / "results" / "evaluation" / "deconvolution.parquet")
     rmse = scores.query("metric == 'rmse'").pivot_table(index="sample", columns="method", values="value")
