@@ -15,10 +15,21 @@ from tissuemake.quality.thresholds import KNOWN
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "workflow" / "tissuemake"
-STAGES = {"ingest", "quality", "histology", "reference", "domains", "evaluation", "reporting", "pathways", "intake"}
+STAGES = {
+    "ingest",
+    "quality",
+    "histology",
+    "reference",
+    "domains",
+    "evaluation",
+    "reporting",
+    "pathways",
+    "intake",
+}
 FLOORS = {
     "simulate": 1,
     **dict.fromkeys(STAGES, 1),
+    "cell_types": 2,
     "deconvolution": 2,
     "imputation": 2,
     "models": 2,
