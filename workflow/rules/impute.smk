@@ -17,7 +17,7 @@ rule impute_from_reference:
     conda:
         "../../envs/spatial.yaml"
     resources:
-        mem_mb=megabytes(20, 2000),
+        mem_mb=megabytes(30, 2000),
         runtime=minutes(0.5, 30),
     params:
         method="reference",
@@ -40,7 +40,7 @@ rule impute_from_neighbors:
     conda:
         "../../envs/spatial.yaml"
     resources:
-        mem_mb=megabytes(20, 2000),
+        mem_mb=megabytes(40, 2000),
         runtime=minutes(0.5, 30),
     params:
         method="neighbors",

@@ -63,7 +63,8 @@ rule impute_sagefm:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=megabytes(20, 3000),
+        # What is written is dense: 18,000 bins of 12 MB peaked at 1.4 GB.
+        mem_mb=megabytes(100, 3000),
         runtime=minutes(1, 60),
         gpu=lambda wildcards, input: int(input_mb(input) > LARGE_MB),
     params:
