@@ -22,6 +22,7 @@ import tifffile
 import whole_folders
 from dropped_sections import section
 from tissuemake.errors import InputError
+from tissuemake.histology import jpeg_tiles
 from tissuemake.histology.jpeg_tiles import JpegTiledSlide, jpeg_size
 from tissuemake.histology.slide import open_slide
 from tissuemake.ingest import images, open_reader
@@ -372,7 +373,7 @@ def test_pictures_that_unfold_are_refused_by_their_header(tmp_path, make, read):
     assert caught.value.code == "picture_too_large" and "gigapixels" in caught.value.message
 
 
-def test_a_tile_larger_than_its_slide_says_is_not_decoded(tmp_path):
+def test_a_tile_larger_than_its_slide_says_is_not_decoded(tmp_path, monkeypatch):
     """The header of one tile states 65,500 pixels a side."""
     path = tmp_path / "slide.tif"
     tifffile.imwrite(
@@ -385,8 +386,13 @@ def test_a_tile_larger_than_its_slide_says_is_not_decoded(tmp_path):
     start = content.index(b"\xff\xc0", offset)
     content[start + 5 : start + 9] = struct.pack(">HH", 65_500, 65_500)
     path.write_bytes(content)
+    unbounded, decode = [], jpeg_tiles.jpeg8_decode
+    monkeypatch.setattr(
+        jpeg_tiles, "jpeg8_decode", lambda *a, **k: decode(*a, **k) if "out" in k else unbounded.append(k)
+    )
     with JpegTiledSlide(path) as slide, pytest.raises(InputError):
         slide.read_level(0, 0, 0, 256, 256)
+    assert not unbounded
 
 
 @pytest.mark.usefixtures("low_limits")
