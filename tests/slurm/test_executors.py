@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from made_up_run import made_up_run
-from run_folder import ROOT, snakemake
+from run_folder import ROOT, make_run_folder, snakemake
 from slurm.deployments import stand_ins
 from slurm.test_rules import RULES, SUBMITTED, WITH_GPU
 
@@ -70,6 +70,15 @@ def test_software_deployment_changes_no_job(run, jobs, tools, deployment):
     found, said = planned(run, "--sdm", *deployment, **tools)
     assert found == jobs
     assert not re.search("error|warning|deprecat", said, re.IGNORECASE)
+
+
+def test_the_package_of_these_rules_is_found_without_being_installed(tmp_path):
+    """As in a rule's own conda environment, and from whichever Snakefile the workflow is called."""
+    run = make_run_folder(tmp_path / "run")
+    said = 'print("found:", os.environ["PYTHONPATH"].split(os.pathsep)[0])'
+    (run / "Snakefile").write_text(f'include: "{ROOT}/Snakefile"\n{said}\n')
+    done = snakemake(run, "--dry-run", "--snakefile", str(run / "Snakefile"))
+    assert f"found: {ROOT / 'workflow'}\n" in done.stdout + done.stderr
 
 
 def test_lsf_takes_the_jobs_as_they_are(run, jobs):

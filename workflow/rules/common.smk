@@ -6,9 +6,11 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
-# The package is found where the workflow lies, also in a rule's own conda environment and on a cluster node.
-sys.path.insert(0, str(workflow.basedir))
-os.environ.update(PYTHONPATH=os.pathsep.join([str(workflow.basedir), os.environ.get("PYTHONPATH", "")]))
+# The package is found where these rules lie, also in a rule's own conda environment and on a cluster node. (`basedir` is
+# the folder of the Snakefile that was called, which only includes the workflow's.)
+PACKAGES = str(Path(str(workflow.current_basedir)).parent)
+sys.path.insert(0, PACKAGES)
+os.environ.update(PYTHONPATH=os.pathsep.join([PACKAGES, os.environ.get("PYTHONPATH", "")]))
 
 from snakemake.exceptions import WorkflowError
 
