@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,16 +30,22 @@ def measured(task: str, source: Path, output: Path) -> Cost:
     output.mkdir(parents=True)
     command = [sys.executable, __file__, task, str(source), str(output)]
     started = time.perf_counter()
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        said = process.stderr.read()
+    # The kernel's own maximum of a child begins at what its parent held: the task says what it held itself.
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        told = process.stdout.read().split()
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        said = errors.read()
     seconds = time.perf_counter() - started
     if process.returncode:
         raise RuntimeError(f"{task} of {source} left with {process.returncode}: {said[-2000:]}")
     shutil.rmtree(output, ignore_errors=True)
     cpu = used.ru_utime + used.ru_stime
-    return Cost(round(seconds, 1), round(cpu, 1), round(used.ru_maxrss / 1024))
+    return Cost(round(seconds, 1), round(cpu, 1), int(told[-1]) // 1024)
 
 
 def row(source: Path, assay: str, **cells: str):
@@ -139,3 +146,5 @@ def tissue_mask(source: Path, output: Path) -> None:
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     globals()[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
+    status = Path("/proc/self/status").read_text()
+    print(status.partition("VmHWM:")[2].split()[0])

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 import zarr
+from PIL import Image
 
 from tissuemake.simulate import pictures
 from tissuemake.simulate.matrix_files import feature_table, write_features, write_h5
@@ -210,13 +211,11 @@ def _write_places(folder, edge, size):
         "bin_size_um": float(size),
         "microns_per_pixel": 0.5,
         "regist_target_img_scalef": 1.0,
-        "tissue_hires_scalef": 0.02,
-        "tissue_lowres_scalef": 0.005,
+        "tissue_hires_scalef": 64 / (edge * px),
+        "tissue_lowres_scalef": 64 / (edge * px),
         "fiducial_diameter_fullres": 100.0,
     }
     (folder / "scalefactors_json.json").write_text(json.dumps(factors))
-    picture = np.full((64, 64, 3), 200, np.uint8)
-    from PIL import Image
-
+    picture = np.random.default_rng(0).integers(120, 240, (64, 64, 3), dtype=np.uint8)
     for name in ("hires", "lowres"):
         Image.fromarray(picture).save(folder / f"tissue_{name}_image.png")

@@ -9,7 +9,7 @@ import pytest
 
 from tissuemake.contracts import INGESTED, check_anndata
 from tissuemake.errors import InputError
-from tissuemake.ingest import open_reader
+from tissuemake.ingest import open_reader, visium_hd
 from tissuemake.sheets import Sample
 
 MPP = 0.25
@@ -112,3 +112,13 @@ def test_slide_is_the_serial_that_the_feature_slice_states(sample, bin_um):
         layout = json.dumps({"slide_uid": "H1-VM2JXXK"})
         handle.attrs["metadata_json"] = json.dumps({"hd_layout_json": layout})
     assert open_reader(row(sample, bin_um)).slide == "H1-VM2JXXK"
+
+
+def test_places_are_read_from_barcodes_of_one_form_only():
+    names = [f"s_002um_{row:05d}_{col:05d}-1" for row in (0, 7, 3349) for col in (0, 12345)]
+    said = visium_hd.stated_places(pd.Index(names))
+    assert said.tolist() == [[2, row, col] for row in (0, 7, 3349) for col in (0, 12345)]
+    for odd in ("s_002um_0000x_00000-1", "s_002um_00000_00000-2", "s_002um_00000_000000-1", "bin 12", "é"):
+        assert visium_hd.stated_places(pd.Index([*names, odd])) is None
+        assert visium_hd.stated_places(pd.Index([odd, *names])) is None
+    assert visium_hd.stated_places(pd.Index([])) is None

@@ -125,6 +125,8 @@ class Reader(ABC):
         InputError
             ``positions_mismatch`` when more than half of the barcodes have no position.
         """
+        if counts.obs_names.equals(positions.index):
+            return counts, positions
         known = counts.obs_names.isin(positions.index)
         lost = counts.obs_names[~known]
         if len(lost) > counts.n_obs / 2:

@@ -51,10 +51,10 @@ def read_tissue_positions(path: Path, where: str) -> pd.DataFrame:
             "array_row": numbers["array_row"].to_numpy(np.int64),
             "array_col": numbers["array_col"].to_numpy(np.int64),
         },
-        index=pd.Index(table["barcode"].map(_text), name="barcode"),
+        index=pd.Index(_texts(table["barcode"]), name="barcode"),
     )
-    repeated = positions.index[positions.index.duplicated()]
-    if len(repeated):
+    if not positions.index.is_unique:
+        repeated = positions.index[positions.index.duplicated()]
         raise InputError(
             "duplicate_barcodes", f"{where}: barcode '{repeated[0]}' has more than one position.", _REMEDY
         )
@@ -109,5 +109,8 @@ def _check(numbers: pd.DataFrame, barcodes: pd.Series, where: str) -> None:
             )
 
 
-def _text(barcode: object) -> str:
-    return barcode.decode() if isinstance(barcode, bytes) else str(barcode)
+def _texts(barcodes: pd.Series) -> pd.Series:
+    """Barcodes as text, whether they came as text, bytes or numbers."""
+    if pd.api.types.infer_dtype(barcodes, skipna=False) == "string":
+        return barcodes
+    return barcodes.map(lambda barcode: barcode.decode() if isinstance(barcode, bytes) else str(barcode))

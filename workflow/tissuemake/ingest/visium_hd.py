@@ -1,6 +1,7 @@
 """Visium HD: the bins and the segmented cells of Space Ranger 3 and 4."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tissuemake.ingest.visium import VisiumReader
 from tissuemake.sheets import Sample
 
 SEGMENTED = "segmented"
+STATED = re.compile(r"s_(\d+)um_(\d+)_(\d+)(?:-\d+)?$")
 CELL_MATRICES = ("filtered_feature_cell_matrix.h5", "filtered_feature_cell_matrix")
 SEGMENTATIONS = ("cell_segmentations.geojson", "graphclust_annotated_cell_segmentations.geojson")
 
@@ -93,15 +95,11 @@ class VisiumHDReader(VisiumReader):
 
     def _assert_barcodes(self, positions: pd.DataFrame) -> None:
         """The barcode states bin size, row and column; they must be those of the table."""
-        said = positions.index.to_series().str.extract(r"^s_(\d+)um_(\d+)_(\d+)(?:-\d+)?$")
-        if said.isna().any(axis=None):
+        said = stated_places(positions.index)
+        if said is None:
             return  # renamed barcodes say nothing
-        said = said.astype(int)
-        wrong = (
-            (said[0] != int(self.bin))
-            | (said[1] != positions["array_row"])
-            | (said[2] != positions["array_col"])
-        ).to_numpy()
+        table = positions[["array_row", "array_col"]].to_numpy()
+        wrong = (said[:, 0] != int(self.bin)) | (said[:, 1:] != table).any(axis=1)
         if wrong.any():
             first = positions.iloc[np.flatnonzero(wrong)[0]]
             raise InputError(
@@ -125,6 +123,32 @@ def slide_serial(bins: Path) -> str:
         except (OSError, KeyError, TypeError, ValueError):
             continue  # earlier versions do not state it
     return ""
+
+
+def stated_places(barcodes: pd.Index) -> np.ndarray | None:
+    """Bin size, row and column (n, 3) as ``s_002um_00012_00034-1`` states them; None where any is named otherwise."""
+    if not len(barcodes) or not STATED.match(str(barcodes[0])):
+        return None
+    try:
+        letters = barcodes.to_numpy().astype("S").view(np.uint8).reshape(len(barcodes), -1)
+    except UnicodeEncodeError:
+        return None
+    # Numbers are padded, so that each has its place: a slide of eight million bins is parsed in a second.
+    places = [slice(*STATED.match(str(barcodes[0])).span(part)) for part in (1, 2, 3)]
+    digits = np.zeros(letters.shape[1], bool)
+    for place in places:
+        digits[place] = True
+    if not (letters[:, ~digits] == letters[0, ~digits]).all():
+        return None
+    values = letters[:, digits] - np.uint8(ord("0"))
+    if (values > 9).any():
+        return None
+    columns, start = [], 0
+    for width in (place.stop - place.start for place in places):
+        powers = 10 ** np.arange(width - 1, -1, -1)
+        columns.append(values[:, start : start + width] @ powers)
+        start += width
+    return np.column_stack(columns)
 
 
 def find_bins(path: Path) -> dict[str, Path]:

@@ -18,7 +18,8 @@ MOST_OFF_TISSUE = 0.05
 
 def check_barcodes(verdict: Verdict, reader: Reader, barcodes: pd.Index, positions: pd.DataFrame) -> None:
     """Barcodes have positions, and a filtered matrix holds the spots that positions call tissue."""
-    shared = barcodes[barcodes.isin(positions.index)]
+    alike = barcodes.equals(positions.index)  # of millions of bins in one order, nothing is looked up
+    shared = barcodes if alike else barcodes[barcodes.isin(positions.index)]
     without = f"{len(barcodes) - len(shared)} of {len(barcodes)} barcodes have no position"
     verdict.facts["n_with_position"] = len(shared)
     if len(shared) <= len(barcodes) / 2:
@@ -34,7 +35,7 @@ def check_barcodes(verdict: Verdict, reader: Reader, barcodes: pd.Index, positio
             f"{reader.where(reader.row.path)}: {without} and are left out.",
             "Nothing to do if the data were cropped; otherwise give the whole positions file.",
         )
-    inside = positions.loc[shared, "in_tissue"].to_numpy(bool)
+    inside = (positions if alike else positions.loc[shared])["in_tissue"].to_numpy(bool)
     verdict.facts["n_in_tissue"] = int(inside.sum())
     if not inside.any():
         raise InputError(

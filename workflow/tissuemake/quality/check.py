@@ -125,7 +125,8 @@ def _check_positions(
         if counts is not None:
             check_barcodes(verdict, reader, counts.obs_names, positions)
             # Spots without counts (a positions file lists all 4,992) say nothing about this section.
-            positions = positions[positions.index.isin(counts.obs_names)]
+            if not positions.index.equals(counts.obs_names):
+                positions = positions[positions.index.isin(counts.obs_names)]
             check_depth(verdict, reader, counts, positions, min_counts)
     return positions
 

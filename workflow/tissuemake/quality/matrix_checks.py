@@ -99,15 +99,17 @@ def check_depth(
     min_counts
         The config's word; None: the floor of the assay.
     """
-    genes = np.flatnonzero(counts.var["feature_type"] == GENE_EXPRESSION)
-    inside = counts.obs_names.isin(positions.index[positions["in_tissue"].to_numpy(bool)])
-    totals = np.asarray(counts.X[inside][:, genes].sum(axis=1)).ravel()
+    genes = (counts.var["feature_type"] == GENE_EXPRESSION).to_numpy()
+    inside = positions["in_tissue"].to_numpy(bool)
+    if not positions.index.equals(counts.obs_names):
+        inside = counts.obs_names.isin(positions.index[inside])
+    totals = (counts.X @ genes.astype(np.float32))[inside]
     seen = totals[totals > 0]
     median = float(np.median(seen)) if seen.size and np.isfinite(seen).all() else 0.0
     verdict.facts["median_counts"] = round(median, 1)
     least = min_counts
     if least is None:
-        least = floors(reader.observation, len(genes), reader.pitch_um)["min_counts"]
+        least = floors(reader.observation, int(genes.sum()), reader.pitch_um)["min_counts"]
     if seen.size and seen.max() < least:
         raise InputError(
             "no_spot_left",
