@@ -21,7 +21,7 @@ test: $(INSTALLED)
 
 # Brings up a real SLURM on this host, as root on Debian (it installs packages), and strikes it; elsewhere it says why not.
 test-slurm: $(INSTALLED)
-	TISSUEMAKE_SLURM=1 $(BIN)/python -m pytest tests/slurm/test_faults.py -rs --durations=10
+	TISSUEMAKE_SLURM=1 $(BIN)/python -m pytest tests/slurm/test_faults.py tests/slurm/test_cohort.py -rs --durations=10
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
