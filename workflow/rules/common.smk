@@ -17,7 +17,6 @@ from snakemake.exceptions import WorkflowError
 from tissuemake import sources
 from tissuemake.configuration import (
     BUNDLED_PAIRS,
-    PRETRAIN,
     check_cohort,
     check_heads,
     check_history,
@@ -29,7 +28,7 @@ from tissuemake.errors import InputError
 from tissuemake.files import last_written
 from tissuemake.inbox import left_out
 from tissuemake.pathways.library import library_source
-from tissuemake.pins import check_pinned_heads, check_pins
+from tissuemake.pins import PRETRAIN, check_pinned_heads, check_pins
 from tissuemake.sheets import read_references, read_samples, target_organism
 
 try:

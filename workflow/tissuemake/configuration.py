@@ -10,11 +10,10 @@ import yaml
 
 from tissuemake.errors import InputError
 from tissuemake.hub import HUB_ID
+from tissuemake.pins import PRETRAIN
 from tissuemake.sheets import check_source, nearest
 from tissuemake.sources import unset_variables
 
-# The value of `weights` that asks for a model to be made here.
-PRETRAIN = "pretrain"
 # The value of `perturbation.pairs` that asks for the table inside the package of that name.
 BUNDLED_PAIRS = "liana"
 SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"

@@ -4,11 +4,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tissuemake.configuration import PRETRAIN
 from tissuemake.errors import InputError
 from tissuemake.files import read_json, sha256
 from tissuemake.hub import HUB_ID
 
+# The value of `weights` that asks for a model to be made here.
+PRETRAIN = "pretrain"
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 # Key of the config → the file of a model folder whose hash it is.
 PINNED = {"sha256": WEIGHTS, "config_sha256": CONFIG}
