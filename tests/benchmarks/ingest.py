@@ -91,7 +91,7 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument(
-        "--transcripts", type=float, nargs="*", default=[1, 3, 10], help="millions, of Xenium"
+        "--transcripts", type=float, nargs="*", default=[10, 30, 100], help="millions, of Xenium"
     )
     parser.add_argument("--cells", type=int, default=500_000)
     parser.add_argument(

@@ -15,14 +15,37 @@ GENE_EXPRESSION = "Gene Expression"
 def make_counts(
     matrix: object, barcodes: object, names: object, gene_ids: object = None, types: object = None
 ) -> ad.AnnData:
-    """Return AnnData of all features: X CSR float32 (n_obs, n_features), var gene_id and feature_type."""
+    """Return AnnData of all features: X CSR float32 (n_obs, n_features), var gene_id and feature_type.
+
+    Barcodes may be bytes, text or numbers; `check_counts` looks whether one stands twice.
+    """
     names = pd.Index(np.asarray(names, dtype=str), name=None)
     var = pd.DataFrame(index=names)
     var["gene_id"] = "" if gene_ids is None else np.asarray(gene_ids, dtype=str)
     var["feature_type"] = GENE_EXPRESSION if types is None else np.asarray(types, dtype=str)
-    counts = sp.csr_matrix(matrix).astype(np.float32)
+    counts = sp.csr_matrix(matrix).astype(np.float32, copy=False)
     counts.sum_duplicates()
-    return ad.AnnData(counts, obs=pd.DataFrame(index=pd.Index(np.asarray(barcodes, dtype=str))), var=var)
+    with ad.settings.override(check_uniqueness=False):
+        return ad.AnnData(counts, obs=pd.DataFrame(index=barcode_index(barcodes)), var=var)
+
+
+def barcode_index(barcodes: object) -> pd.Index:
+    """Barcodes (text, bytes or numbers) as text. Of those that rise, pandas knows at once that none stands twice.
+
+    A table of eight million names, which it would fill to tell, costs it ten seconds.
+    """
+    values = np.asarray(barcodes)
+    kind = pd.api.types.infer_dtype(values, skipna=False)
+    if kind == "bytes":
+        import pyarrow as pa
+
+        # In half the time that numpy takes, and without its four bytes a letter.
+        values = pa.array(values).cast(pa.string()).to_pandas(deduplicate_objects=False)
+    elif kind != "string":
+        values = values.astype(str)
+    index = pd.Index(values, dtype=object)
+    _ = index.is_monotonic_increasing  # is_unique follows from a strict order, once that was looked at
+    return index
 
 
 def check_counts(adata: ad.AnnData, where: str) -> None:

@@ -60,7 +60,7 @@ def _read_h5(path: Path, where: str) -> ad.AnnData:
             matrix, features = handle["matrix"], handle["matrix/features"]
             parts = [matrix[key][:] for key in ("data", "indices", "indptr")]
             shape = matrix["shape"][:][::-1]
-            barcodes = matrix["barcodes"][:].astype(str)
+            barcodes = matrix["barcodes"][:]
             names, ids, types = (features[key][:].astype(str) for key in ("name", "id", "feature_type"))
         counts = sp.csr_matrix((parts[0].astype(np.float32), *parts[1:]), shape=tuple(shape))
         return make_counts(counts, barcodes, names, ids, types)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tissuemake.errors import InputError
+from tissuemake.ingest.counts import barcode_index
 from tissuemake.packed import check_parquet, open_table
 
 COLUMNS = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
@@ -51,7 +52,7 @@ def read_tissue_positions(path: Path, where: str) -> pd.DataFrame:
             "array_row": numbers["array_row"].to_numpy(np.int64),
             "array_col": numbers["array_col"].to_numpy(np.int64),
         },
-        index=pd.Index(_texts(table["barcode"]), name="barcode"),
+        index=barcode_index(table["barcode"]).rename("barcode"),
     )
     if not positions.index.is_unique:
         repeated = positions.index[positions.index.duplicated()]
@@ -62,8 +63,10 @@ def read_tissue_positions(path: Path, where: str) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
+    import pyarrow.parquet as pq
+
     check_parquet(path)
-    return pd.read_parquet(path)
+    return pq.read_table(path).to_pandas(deduplicate_objects=False)  # barcodes are all different
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -107,10 +110,3 @@ def _check(numbers: pd.DataFrame, barcodes: pd.Series, where: str) -> None:
                 f"{where}: {column} is {value:g}, not a whole number from 0; columns in another order?",
                 _REMEDY,
             )
-
-
-def _texts(barcodes: pd.Series) -> pd.Series:
-    """Barcodes as text, whether they came as text, bytes or numbers."""
-    if pd.api.types.infer_dtype(barcodes, skipna=False) == "string":
-        return barcodes
-    return barcodes.map(lambda barcode: barcode.decode() if isinstance(barcode, bytes) else str(barcode))

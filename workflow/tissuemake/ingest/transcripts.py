@@ -94,6 +94,7 @@ class Tally:
     def __init__(self) -> None:
         self.cells: dict[str, int] = {}
         self.features: dict[str, int] = {}
+        # Of all parts that were merged: pairs in order, and how often each was seen; then of each part since.
         self._pairs = [np.zeros(0, np.int64)]
         self._numbers = [np.zeros(0, np.int32)]
         self._sums = np.zeros((0, 3))  # x, y, transcripts
@@ -125,18 +126,26 @@ class Tally:
     def _keep(self, pairs: np.ndarray, numbers: np.ndarray) -> None:
         self._pairs.append(pairs)
         self._numbers.append(numbers.astype(np.int32))
-        if sum(map(len, self._pairs[1:])) > max(MERGED_AT, len(self._pairs[0]) // 2):
+        if sum(map(len, self._pairs[1:])) > MERGED_AT:
             self._merge()
 
     def _merge(self) -> None:
-        """Make one sorted list of all parts' pairs."""
-        pairs, numbers = np.concatenate(self._pairs), np.concatenate(self._numbers)
-        self._pairs, self._numbers = [], []
+        """Add the parts' pairs to those before, which are many more and stay where they are."""
+        (known, *pairs), (counted, *numbers) = self._pairs, self._numbers
+        if not pairs:
+            return
+        pairs, numbers = np.concatenate(pairs), np.concatenate(numbers)
         order = np.argsort(pairs, kind="stable")
         pairs, numbers = pairs[order], numbers[order]
         starts = np.flatnonzero(np.diff(pairs, prepend=-1))
-        self._pairs = [pairs[starts]]
-        self._numbers = [np.add.reduceat(numbers, starts) if len(starts) else numbers]
+        pairs, numbers = pairs[starts], np.add.reduceat(numbers, starts) if len(starts) else numbers
+        place = np.searchsorted(known, pairs)
+        inside = place < len(known)
+        seen = np.zeros(len(pairs), bool)
+        seen[inside] = known[place[inside]] == pairs[inside]
+        counted[place[seen]] += numbers[seen]
+        self._pairs = [np.insert(known, place[~seen], pairs[~seen])]
+        self._numbers = [np.insert(counted, place[~seen], numbers[~seen])]
 
     def matrix(self) -> tuple[sp.csr_matrix, pd.Index]:
         """Counts (cells in the order in which they came, features by name), and the features' names."""
@@ -146,7 +155,9 @@ class Tally:
         place = np.empty(len(names), np.int32)
         place[[self.features[name] for name in names]] = np.arange(len(names))
         bounds = np.searchsorted(pairs, np.arange(len(self.cells) + 1) << FEATURE_BITS)
-        indices = place[pairs & ((1 << FEATURE_BITS) - 1)]
+        pairs &= (1 << FEATURE_BITS) - 1
+        indices = place[pairs]
+        del pairs
         shape = (len(self.cells), len(names))
         counts = sp.csr_matrix((numbers.astype(np.float32), indices, bounds), shape=shape)
         counts.sort_indices()
