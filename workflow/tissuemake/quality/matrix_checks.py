@@ -55,7 +55,7 @@ def _sampled(path: Path, reader: Reader) -> ad.AnnData:
             bounds = matrix["indptr"][:].astype(np.int64)
             features = matrix["features"]
             names, ids, types = (features[key][:].astype(str) for key in ("name", "id", "feature_type"))
-            barcodes = matrix["barcodes"][:].astype(str)
+            barcodes = matrix["barcodes"][:]
             data, indices, lengths = [], [], np.zeros(n_barcodes, dtype=np.int64)
             # Half of the barcodes at most, so that blocks never overlap: rows are joined in their order.
             blocks = max(1, min(BLOCKS, n_barcodes // (2 * BLOCK_BARCODES)))
