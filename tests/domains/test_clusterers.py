@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
+from tissuemake.domains import clusterers
 from tissuemake.domains.clusterers import (
     choose_domains,
     kmeans_labels,
@@ -118,3 +119,14 @@ def test_a_spot_alone_keeps_its_embedding():
     positions = np.array([[0.0, 0.0], [100.0, 0.0], [5000.0, 0.0]])
     values = np.array([[0.0], [2.0], [7.0]])
     assert smoothed_embedding(values, positions, 150.0).ravel().tolist() == [1.0, 1.0, 7.0]
+
+
+def test_neighbours_of_many_rows_are_nearly_the_exact_ones(monkeypatch):
+    rows = np.random.default_rng(3).normal(size=(3000, 10))
+    rows[7] = rows[8] = rows[9]
+    exact = clusterers.nearest(rows, 15)
+    monkeypatch.setattr(clusterers, "MOST_EXACT", 2999)
+    found = clusterers.nearest(rows, 15)
+    assert (np.diff(found.indptr) == 15).all() and found.diagonal().sum() == 0
+    assert found.multiply(exact).sum() > 0.95 * exact.sum()
+    assert (found != clusterers.nearest(rows, 15)).nnz == 0
