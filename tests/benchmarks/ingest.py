@@ -79,9 +79,8 @@ def page(rows: list[dict]) -> str:
 HEAD = """# What large inputs cost
 
 Printed by `python tests/benchmarks/ingest.py --work FOLDER --write`. Each line is a process of its own, imports and
-writing included. Seconds by the clock depend on what else the machine did; CPU seconds hardly. The defaults of the
-command (500,000 cells with up to 10 M transcripts, 8 M bins, a slide of 100,000 × 100,000 pixels) are what is asked of
-this project; an input that has no table below has not been measured yet."""
+writing included. Seconds by the clock depend on what else the machine did; CPU seconds hardly. What a whole analysis of
+such inputs takes is in profiles/README.md, by rule."""
 
 
 def main() -> None:

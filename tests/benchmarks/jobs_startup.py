@@ -3,7 +3,11 @@
     python tests/benchmarks/jobs_startup.py RUN [more for snakemake]
 
 runs (and keeps) whatever is still to do in the run folder RUN and prints a line per script. Libraries that a function
-loads when it is called count as imports too.
+loads when it is called count as imports too. The table is kept as RUN/startup.tsv, and
+
+    python tests/benchmarks/jobs_startup.py --further ONE TWO
+
+prints what the samples that TWO has beyond ONE added to it: what every further sample costs.
 """
 
 import json
@@ -17,6 +21,7 @@ import pandas as pd
 
 ROOT = Path(__file__).parents[2]
 HOOK = Path(__file__).with_name("startup")
+KEPT = "startup.tsv"
 
 
 def run_watched(run: Path, arguments: list[str]) -> pd.DataFrame:
@@ -47,5 +52,28 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     return rows.astype({"jobs": int}).round({"imports": 1, "seconds": 1, "share": 2})
 
 
+def further(one: pd.DataFrame, two: pd.DataFrame) -> pd.DataFrame:
+    """What the second of two runs had beyond the first, script by script; both as from `table`."""
+    rows = two.drop(columns="share").sub(one.drop(columns="share"), fill_value=0)
+    rows = rows[rows["seconds"] != 0].sort_values("seconds")
+    rows["share"] = (rows["imports"] / rows["seconds"]).round(2)
+    return rows.astype({"jobs": int}).round({"imports": 1, "seconds": 1})
+
+
+def kept(run: Path) -> pd.DataFrame:
+    """The table of a run that was measured."""
+    return pd.read_csv(run / KEPT, sep="\t", index_col=0)
+
+
+def main(arguments: list[str]) -> None:
+    """Measure a run, or compare two."""
+    if arguments[0] == "--further":
+        rows = further(*(kept(Path(run)) for run in arguments[1:3]))
+    else:
+        rows = table(run_watched(Path(arguments[0]), arguments[1:]))
+        rows.to_csv(Path(arguments[0]) / KEPT, sep="\t")
+    print(rows.to_markdown())
+
+
 if __name__ == "__main__":
-    print(table(run_watched(Path(sys.argv[1]), sys.argv[2:])).to_string())
+    main(sys.argv[1:])

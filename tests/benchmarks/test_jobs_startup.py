@@ -7,7 +7,7 @@ import sys
 import pandas as pd
 import pytest
 
-from benchmarks.jobs_startup import HOOK, table
+from benchmarks.jobs_startup import HOOK, further, table
 
 
 def test_imports_count_wherever_they_stand(tmp_path):
@@ -32,3 +32,18 @@ def test_share_is_of_the_whole_run_and_snakemake_is_start_up():
     rows = table(found)
     assert rows.loc["filter", ["jobs", "imports", "seconds", "share"]].tolist() == [2, 2.0, 8.0, 0.25]
     assert rows.loc["whole run", "share"] == pytest.approx(0.4)
+
+
+def test_a_further_sample_costs_what_the_second_run_has_beyond_the_first():
+    one = pd.DataFrame(
+        {
+            "program": ["tmpx.filter.py", "tmpx.collect.py", "m.py"],
+            "imports": [1.0, 1.0, 0.0],
+            "all": [4.0, 2.0, 9.0],
+        }
+    )
+    two = pd.concat([one.replace({"m.py": "n.py", 9.0: 10.0}), one[:1]])
+    rows = further(table(one), table(two))
+    assert "collect" not in rows.index
+    assert rows.loc["filter", ["jobs", "imports", "seconds", "share"]].tolist() == [1, 1.0, 4.0, 0.25]
+    assert rows.loc["whole run", ["imports", "seconds", "share"]].tolist() == [2.0, 5.0, 0.4]
