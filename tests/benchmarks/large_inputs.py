@@ -21,6 +21,7 @@ GENES = 480
 CELL_UM = 10.0
 PART = 2_000_000
 CORNERS = 13
+LAYERS = 8
 MORPHOLOGY = 2048  # pixels of each side; the picture is not what is measured
 
 
@@ -147,7 +148,10 @@ def _write_rings(path, names, centres, radius):
 
 
 def write_visium_hd(folder: Path, side: int, values_per_bin: float = 12.0, n_genes: int = 18_000) -> Path:
-    """Square capture area of `side` × `side` bins of 2 µm, and of the 8 µm bins that they add up to."""
+    """Square capture area of `side` × `side` bins of 2 µm, and one of 8 µm bins, of tissue in eight layers.
+
+    Both are drawn apart: the bins of 8 µm do not add up from those of 2 µm.
+    """
     rng = np.random.default_rng(0)
     for factor, size in ((1, 2), (4, 8)):
         outs = folder / "binned_outputs" / f"square_{size:03d}um"
@@ -186,6 +190,9 @@ def _write_bins(path, edge, size, mean, n_genes, rng):
             lengths = rng.poisson(mean, stop - start)
             row = np.repeat(np.arange(stop - start), lengths)
             gene = np.searchsorted(popular, rng.random(len(row))).clip(max=n_genes - 1)
+            # Half of a layer's counts are of genes of its own.
+            layer = (start + row) * LAYERS // (edge * edge)
+            gene = np.where(rng.random(len(row)) < 0.5, (gene + layer * n_genes // LAYERS) % n_genes, gene)
             part = sp.csr_matrix((np.ones(len(row), np.int32), (row, gene)), shape=(stop - start, n_genes))
             before = data.shape[0]
             for dataset, values in ((data, part.data), (indices, part.indices)):

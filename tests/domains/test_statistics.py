@@ -6,6 +6,7 @@ import pytest
 from scipy.stats import norm
 
 from tissuemake.contracts import DOMAINS, LIGAND_RECEPTOR, MORAN, NEIGHBORHOOD, read_table, write_table
+from tissuemake.domains import statistics
 from tissuemake.domains.ligand_receptor import ligand_receptor_scores, measured_pairs, moran_deviation
 from tissuemake.domains.neighbors import contact_graph, microns
 from tissuemake.domains.statistics import morans_i, neighborhood_enrichment, spatial_statistics
@@ -44,6 +45,18 @@ def test_morans_i_is_the_textbook_value(zoned):
         z = adata[:, gene].X.toarray().ravel()
         z = z - z.mean()
         assert table.loc[gene, "I"] == pytest.approx(z @ weights @ z / (z @ z), abs=1e-4)
+
+
+def test_of_too_many_domains_the_largest_are_set_side_by_side(zoned, monkeypatch):
+    adata = zoned()
+    graph = contact_graph(microns(adata), "square")
+    labels = adata.obs["zone"].astype(str)
+    before = neighborhood_enrichment(labels, graph, seed=0).set_index(["domain_a", "domain_b"])["count"]
+    labels.iloc[::50] = [f"small{number}" for number in range(len(labels.iloc[::50]))]
+    monkeypatch.setattr(statistics, "MOST_DOMAINS", 2)
+    after = neighborhood_enrichment(labels, graph, seed=0).set_index(["domain_a", "domain_b"])["count"]
+    assert after.index.equals(before.index)
+    assert (after < before).all() and (after > 0.8 * before).all()
 
 
 def test_neighborhood_enrichment_of_shuffled_labels_is_near_zero(zoned):

@@ -167,6 +167,15 @@ def test_one_spot_and_few_genes_do_not_break(spots):
     assert np.isfinite(imputed.X).all()
 
 
+def test_a_part_of_many_spots_teaches_nearly_as_well_as_all(spots, monkeypatch):
+    hidden = held_out.choose(spots, 10, 1)
+    fitted = [neighbors.predict(spots, hidden).var["held_out_r"].median()]
+    for most in (spots.n_obs // 2, 12):
+        monkeypatch.setattr(neighbors, "SPOTS_TO_FIT", most)
+        fitted.append(neighbors.predict(spots, hidden).var["held_out_r"].median())
+    assert fitted[1] > fitted[0] - 0.1 and fitted[2] < fitted[1]
+
+
 def test_same_seed_same_result(spots):
     hidden = held_out.choose(spots, 10, 1)
     assert (hidden == held_out.choose(spots, 10, 1)).all()

@@ -16,7 +16,7 @@ rule filter_spots:
     conda:
         "../../envs/spatial.yaml"
     resources:
-        mem_mb=megabytes(12, 2000),
+        mem_mb=megabytes(20, 2000),
         runtime=minutes(0.2, 30),
     params:
         overrides=config["filter"],

@@ -14,6 +14,8 @@ RINGS = (6, 18)
 # Spots further away than so many nearest-neighbour distances (median) are no neighbours: holes, islands.
 REACH = 4.0
 ALPHAS = np.logspace(0, 4, 5)
+# A ridge of 150 features is fitted on so many spots at most: of half a million bins all would take 7 GB and an hour.
+SPOTS_TO_FIT = 40_000
 
 
 def predict(spots: ad.AnnData, hidden: np.ndarray, *, folds: int = 5, seed: int = 0) -> ad.AnnData:
@@ -43,7 +45,7 @@ def predict(spots: ad.AnnData, hidden: np.ndarray, *, folds: int = 5, seed: int 
             continue
         target = hides & is_written
         features = _features(expression[:, ~hides], rings, seed)
-        predicted = _predict_fold(features, expression[:, target].toarray(), spot_fold)
+        predicted = _predict_fold(features, expression[:, target], spot_fold, seed)
         if predicted is not None:
             values[:, target[is_written]] = predicted
     # Log expression is not negative; the unclipped value carries no more.
@@ -56,16 +58,21 @@ def predict(spots: ad.AnnData, hidden: np.ndarray, *, folds: int = 5, seed: int 
     return assemble(spots, values, var, scores)
 
 
-def _predict_fold(features: np.ndarray, measured: np.ndarray, spot_fold: np.ndarray) -> np.ndarray | None:
+def _predict_fold(
+    features: np.ndarray, measured: sp.csr_matrix, spot_fold: np.ndarray, seed: int
+) -> np.ndarray | None:
     """Predict `measured` (spots, genes) from `features`, each fold of spots by the others; None for one fold."""
     from sklearn.linear_model import RidgeCV
 
     if not measured.shape[1] or len(np.unique(spot_fold)) < 2:
         return None
-    predicted = np.empty_like(measured)
+    predicted = np.empty(measured.shape, np.float32)
     for part in np.unique(spot_fold):
         test = spot_fold == part
-        model = RidgeCV(alphas=ALPHAS, alpha_per_target=True).fit(features[~test], measured[~test])
+        shown = np.flatnonzero(~test)
+        if len(shown) > SPOTS_TO_FIT:
+            shown = np.sort(np.random.default_rng(seed).choice(shown, SPOTS_TO_FIT, replace=False))
+        model = RidgeCV(alphas=ALPHAS, alpha_per_target=True).fit(features[shown], measured[shown].toarray())
         predicted[test] = model.predict(features[test]).reshape(test.sum(), -1)
     return predicted
 
