@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from tissuemake.errors import InputError
@@ -59,6 +60,15 @@ def test_no_more_than_a_part_is_read_at_once(tmp_path, monkeypatch):
     run().to_parquet(tmp_path / "transcripts.parquet", index=False)
     sizes = [len(part) for part in transcripts.read_parts(tmp_path / "transcripts.parquet", WHERE)]
     assert sum(sizes) == 5000 and max(sizes) <= 700
+
+
+def test_parts_that_were_read_do_not_stay_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(transcripts, "PART", 5000)
+    path = tmp_path / "transcripts.parquet"
+    run(number=200_000).to_parquet(path, index=False, row_group_size=5000)
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in transcripts.read_parts(path, WHERE)]
+    assert len(held) == 40 and max(held) < path.stat().st_size / 4
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ NAMED = ["cell_id", "feature_name"]
 PART = 1 << 20  # transcripts that are read at once: 60 MB
 # Pairs of cell and feature are kept as one number: the feature in the low bits.
 FEATURE_BITS = 20
-MERGED_AT = 1 << 24  # pairs in parts before they are made one
+MERGED_AT = 1 << 23  # pairs in parts before they are made one
 
 
 def transcript_counts(path: Path, panel: Path, where: str) -> tuple[ad.AnnData, pd.DataFrame]:
@@ -76,7 +76,8 @@ def read_parts(path: Path, where: str) -> Iterator[pd.DataFrame]:
     import pyarrow.parquet as pq
 
     if path.suffix == ".parquet":
-        with pq.ParquetFile(path, read_dictionary=NAMED) as table:
+        # With its default, pre_buffer, all that was read stays in memory until the file is closed.
+        with pq.ParquetFile(path, read_dictionary=NAMED, pre_buffer=False) as table:
             check_columns(COLUMNS, table.schema_arrow.names, where)
             for batch in table.iter_batches(PART, columns=list(COLUMNS)):
                 yield batch.to_pandas()
@@ -137,15 +138,18 @@ class Tally:
         pairs, numbers = np.concatenate(pairs), np.concatenate(numbers)
         order = np.argsort(pairs, kind="stable")
         pairs, numbers = pairs[order], numbers[order]
-        starts = np.flatnonzero(np.diff(pairs, prepend=-1))
+        starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]])) if len(pairs) else order
         pairs, numbers = pairs[starts], np.add.reduceat(numbers, starts) if len(starts) else numbers
+        del order, starts
         place = np.searchsorted(known, pairs)
         inside = place < len(known)
         seen = np.zeros(len(pairs), bool)
         seen[inside] = known[place[inside]] == pairs[inside]
         counted[place[seen]] += numbers[seen]
-        self._pairs = [np.insert(known, place[~seen], pairs[~seen])]
-        self._numbers = [np.insert(counted, place[~seen], numbers[~seen])]
+        # `np.insert` would do, but sorts the places again, in three times the memory.
+        slots = place[~seen] + np.arange((~seen).sum())
+        self._pairs = [_woven(known, pairs[~seen], slots)]
+        self._numbers = [_woven(counted, numbers[~seen], slots)]
 
     def matrix(self) -> tuple[sp.csr_matrix, pd.Index]:
         """Counts (cells in the order in which they came, features by name), and the features' names."""
@@ -167,6 +171,15 @@ class Tally:
         """x, y (µm) of the mean transcript, by cell."""
         places = self._sums[:, :2] / self._sums[:, 2:]
         return pd.DataFrame(places, index=pd.Index(list(self.cells), name="cell_id"), columns=["x", "y"])
+
+
+def _woven(values: np.ndarray, others: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    """`others` at `slots` of the result, `values` in the places between them."""
+    woven = np.empty(len(values) + len(others), values.dtype)
+    free = np.ones(len(woven), bool)
+    free[slots] = False
+    woven[slots], woven[free] = others, values
+    return woven
 
 
 def feature_types(names: pd.Index) -> np.ndarray:
