@@ -167,7 +167,7 @@ def _axes(low: float, high: float, peak: float, at, log: bool, unit: str, noun: 
     parts.append(
         Markup(
             '<text x="{}" y="{}" text-anchor="end">{}</text><text x="{}" y="{}" text-anchor="end">0</text>'
-        ).format(LEFT - 6, TOP + 8, number(peak), LEFT - 6, floor + 1)
+        ).format(LEFT - 6, TOP + 8, short(peak), LEFT - 6, floor + 1)
     )
     middle = (TOP + floor) / 2
     parts.append(
@@ -181,6 +181,13 @@ def _axes(low: float, high: float, peak: float, at, log: bool, unit: str, noun: 
         )
     )
     return Markup("").join(parts)
+
+
+def short(count: float) -> str:
+    """A count in five characters, as it fits beside an axis: ``9,999``, ``58k``, ``1.2M``."""
+    if round(count / 1e3) >= 1000:
+        return f"{count / 1e6:.1f}M"
+    return number(count) if count < 10_000 else f"{count / 1e3:.0f}k"
 
 
 def ticks(low: float, high: float, log: bool = False, wanted: int = 5) -> list[float]:
