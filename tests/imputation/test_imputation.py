@@ -176,6 +176,16 @@ def test_a_part_of_many_spots_teaches_nearly_as_well_as_all(spots, monkeypatch):
     assert fitted[1] > fitted[0] - 0.1 and fitted[2] < fitted[1]
 
 
+def test_scores_are_the_same_whatever_is_compared_at_once(spots, monkeypatch):
+    hidden = held_out.choose(spots, 10, 1)
+    predicted = np.random.default_rng(0).normal(spots.X[:, hidden].toarray(), 1.0)
+    whole = held_out.score(spots, hidden, predicted)
+    for most in (1, 3 * spots.n_obs):
+        monkeypatch.setattr(held_out, "SCORED_AT_ONCE", most)
+        pd.testing.assert_frame_equal(held_out.score(spots, hidden, predicted), whole)
+    assert held_out.score(spots, hidden[:0], predicted[:, :0]).empty
+
+
 def test_same_seed_same_result(spots):
     hidden = held_out.choose(spots, 10, 1)
     assert (hidden == held_out.choose(spots, 10, 1)).all()

@@ -11,6 +11,8 @@ from tissuemake.expression import column_variance
 MOST_GENES = 2000
 # Predictions are dense: of 50,000 spots all 2,000 genes are written, of 500,000 bins 200 (0.4 GB either way).
 MOST_VALUES = 100_000_000
+# Measured and predicted values that are compared at once; several arrays of such a size are held.
+SCORED_AT_ONCE = 10_000_000
 # Benchmarks hide genes of the thousand most variable; beyond them noise is most of what there is to predict.
 HIDDEN_AMONG = 1000
 # A gene seen in fewer spots than this has no pattern to predict.
@@ -63,18 +65,28 @@ def score(spots: ad.AnnData, genes: np.ndarray, predicted: np.ndarray) -> pd.Dat
         ``held_out_r_depth_adjusted``: the same with the log library size, counted without that gene,
         regressed out of both.
     """
-    measured = spots.X[:, genes]
-    measured = measured.toarray() if sp.issparse(measured) else np.asarray(measured)
     counts = sp.csr_matrix(spots.layers["counts"])
     total = np.asarray(counts.sum(axis=1))
-    depth = np.log1p(np.maximum(total - counts[:, genes].toarray(), 0))
+    # Genes are scored apart, so that a few at a time make dense what half a million bins hold.
+    wide = max(1, SCORED_AT_ONCE // max(spots.n_obs, 1))
+    blocks = [slice(start, start + wide) for start in range(0, len(genes), wide)]
+    scores = [_score(spots.X, counts, total, genes[block], predicted[:, block]) for block in blocks]
+    names = ("held_out_r", "held_out_r_depth_adjusted")
     return pd.DataFrame(
         {
-            "held_out_r": pearson(predicted, measured),
-            "held_out_r_depth_adjusted": partial_pearson(predicted, measured, depth),
+            name: np.concatenate([np.zeros(0), *(found[i] for found in scores)])
+            for i, name in enumerate(names)
         },
         index=spots.var_names[genes],
     )
+
+
+def _score(log_counts, counts, total, genes, predicted) -> tuple[np.ndarray, np.ndarray]:
+    """Plain and depth-adjusted correlation of `predicted` with the measured `genes`."""
+    measured = log_counts[:, genes]
+    measured = measured.toarray() if sp.issparse(measured) else np.asarray(measured)
+    depth = np.log1p(np.maximum(total - counts[:, genes].toarray(), 0))
+    return pearson(predicted, measured), partial_pearson(predicted, measured, depth)
 
 
 def assemble(spots: ad.AnnData, values: np.ndarray, var: pd.DataFrame, scores: pd.DataFrame) -> ad.AnnData:

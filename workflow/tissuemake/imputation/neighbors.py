@@ -103,5 +103,6 @@ def _features(others: sp.csr_matrix, rings: list[sp.csr_matrix], seed: int) -> n
         own = PCA(size, svd_solver="arpack", random_state=seed).fit_transform(others)
     # One scale for all: leading components carry more, and ridge should not level them.
     blocks = [own, *(ring @ own for ring in rings)]
-    features = np.concatenate(blocks, axis=1).astype(np.float64)
-    return features / max(float(own.std(axis=0).max()), 1e-12)
+    features = np.concatenate(blocks, axis=1, dtype=np.float64)
+    features /= max(float(own.std(axis=0).max()), 1e-12)
+    return features
