@@ -60,8 +60,8 @@ def jobs(run) -> dict[str, int]:
 
 
 def test_the_dag_that_is_planned_here_is_nearly_whole(jobs):
-    """What comes before the filter is made up as done; what needs labels or given weights has none."""
-    assert set(WITH_GPU) <= set(jobs)
+    """What comes before the filter is made up as done; what needs labels, given weights or single cells has none."""
+    assert {name for name in WITH_GPU if "pseudo_spots" not in name} <= set(jobs)
     assert len(set(SUBMITTED) & set(jobs)) > 0.6 * len(SUBMITTED)
 
 
