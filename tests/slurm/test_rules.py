@@ -15,16 +15,19 @@ START = re.compile(
 
 def rules() -> dict[str, str]:
     """The text of every rule; of one that is made from another, its own text before the other's."""
-    found: dict[str, str] = {}
+    own, bases = {}, {}
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
         text = path.read_text()
         starts = list(START.finditer(text))
         ends = [*(match.start() for match in starts[1:]), len(text)][: len(starts)]
         for start, end in zip(starts, ends, strict=True):
-            body = text[start.end() : end]
-            base = found.get(start["base"] or "", "")
-            found[start["named"] or start["name"]] = body + base
-    return found
+            name = start["named"] or start["name"]
+            own[name], bases[name] = text[start.end() : end], start["base"]
+
+    def whole(name: str | None) -> str:
+        return own[name] + whole(bases[name]) if name else ""
+
+    return {name: whole(name) for name in own}
 
 
 RULES = rules()

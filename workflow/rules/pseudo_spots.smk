@@ -130,3 +130,4 @@ rule collect_pseudo_spots:
 rule pseudo_spots:
     input:
         "results/evaluation/pseudo_spots.parquet",
+    localrule: True
