@@ -138,7 +138,7 @@ class Tally:
         pairs, numbers = np.concatenate(pairs), np.concatenate(numbers)
         order = np.argsort(pairs, kind="stable")
         pairs, numbers = pairs[order], numbers[order]
-        starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]])) if len(pairs) else order
+        starts = np.flatnonzero(np.diff(pairs, prepend=-1))
         pairs, numbers = pairs[starts], np.add.reduceat(numbers, starts) if len(starts) else numbers
         del order, starts
         place = np.searchsorted(known, pairs)
